@@ -1,0 +1,243 @@
+package queue
+
+import (
+	"context"
+	"time"
+
+	"github.com/onwardmail/onward/internal/dsn"
+)
+
+// run is the one goroutine that owns the schedule: it looks at what is due,
+// claims as much of it as there is room for, and sleeps until the next is due.
+func (m *Manager) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-m.wake:
+		case <-timer.C:
+		}
+		next := m.pass(time.Now())
+		timer.Reset(next)
+	}
+}
+
+// pass does one look and returns how long nothing will become due.
+func (m *Manager) pass(now time.Time) time.Duration {
+	if _, err := m.opt.Store.ExpireLeases(m.ctx, now); err != nil && m.ctx.Err() == nil {
+		m.opt.Logger.Error("end old leases", "error", err)
+	}
+	m.expire(now)
+	due, next, err := m.opt.Store.DueDestinations(m.ctx, now, maxDestinations)
+	if err != nil {
+		if m.ctx.Err() == nil {
+			m.opt.Logger.Error("look for due mail", "error", err)
+		}
+		return recordRetry
+	}
+	wait := idlePass
+	if !next.IsZero() {
+		wait = min(wait, max(next.Sub(now), time.Millisecond))
+	}
+	for _, d := range due {
+		if m.ctx.Err() != nil {
+			break
+		}
+		if blocked := m.claim(d, now); blocked > 0 {
+			wait = min(wait, blocked)
+		}
+	}
+	return wait
+}
+
+// claim takes what there is room for; blocked is how long the destination is
+// still left alone.
+func (m *Manager) claim(d Due, now time.Time) (blocked time.Duration) {
+	room, blocked := m.room(d.Destination, now)
+	if room <= 0 {
+		return blocked
+	}
+	claimed, err := m.opt.Store.Claim(m.ctx, d.Destination, room, now, m.lease(now))
+	if err != nil {
+		if m.ctx.Err() == nil {
+			m.opt.Logger.Error("claim due mail", "destination", string(d.Destination), "error", err)
+		}
+		return recordRetry
+	}
+	jobs := make([]*job, len(claimed))
+	for i, c := range claimed {
+		jobs[i] = &job{Job: c, since: now}
+	}
+	m.mu.Lock()
+	for _, j := range jobs {
+		m.alive[j] = struct{}{}
+	}
+	if d.Count > room {
+		m.line(d.Destination).more = true
+	}
+	m.mu.Unlock()
+	m.push(jobs)
+	return 0
+}
+
+// room says how many recipients of a destination may be claimed. After a
+// failure of the whole destination a single one goes first, to see.
+func (m *Manager) room(d Destination, now time.Time) (room int, blocked time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.line(d)
+	switch {
+	case m.closing:
+		return 0, 0
+	case now.Before(l.blocked):
+		return 0, l.blocked.Sub(now)
+	case l.failures > 0:
+		if l.workers > 0 {
+			l.more = true
+			return 0, 0
+		}
+		l.more = true
+		return 1, 0
+	case m.workers >= m.opt.Workers && l.workers == 0:
+		return 0, 100 * time.Millisecond // all hands are busy; look again soon
+	}
+	room = claimLimit - len(l.jobs)
+	if room <= 0 {
+		l.more = true
+	}
+	return room, 0
+}
+
+// expire gives up what was tried for too long: 4.4.7 (rfc5321#4.5.4.1).
+func (m *Manager) expire(now time.Time) {
+	for {
+		jobs, err := m.opt.Store.ListExpired(m.ctx, claimLimit, now)
+		if err != nil {
+			if m.ctx.Err() == nil {
+				m.opt.Logger.Error("look for expired mail", "error", err)
+			}
+			return
+		}
+		for _, j := range jobs {
+			rec := &Record{Now: now}
+			var fates []Fate
+			for _, r := range j.Recipients {
+				o := &Outcome{Recipient: r.ID, Kind: Failure, Scope: ScopeRecipient, At: now, Attempt: r.Attempts, Cause: "expired", Status: "4.4.7"}
+				if r.Last != nil {
+					o.Heard, o.Host, o.Addr, o.TLS, o.Command = r.Last.Heard, r.Last.Host, r.Last.Addr, r.Last.TLS, r.Last.Command
+					o.Detail = r.Last.Detail
+					if r.Last.Cause != "" {
+						o.Detail = r.Last.Cause + ": " + r.Last.Detail
+					}
+				}
+				c := Change{ID: r.ID, Event: Expired, Outcome: o}
+				if send, cause := dsn.Decide(j.Message.Basis, j.Message.From, r.Params.Notify, dsn.Failed); send {
+					fates = append(fates, Fate{r, o})
+				} else {
+					c.Suppress = cause
+				}
+				rec.Changes = append(rec.Changes, c)
+			}
+			if !m.report(rec, dsn.Failed, j.Message, fates, now) {
+				return // it stays; the next pass tries again
+			}
+			if err := m.opt.Store.Record(m.ctx, rec); err != nil {
+				m.opt.Logger.Error("record expired mail", "message", j.Message.ID, "error", err)
+				return
+			}
+			m.log(&job{Job: j}, rec)
+			if len(rec.Reports) > 0 {
+				m.nudge()
+			}
+		}
+		if len(jobs) == 0 {
+			return
+		}
+	}
+}
+
+// renew extends the leases of what is still waiting or under way in memory.
+func (m *Manager) renew() {
+	tick := time.NewTicker(leaseTime / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case now := <-tick.C:
+			var ids []RecipientID
+			m.mu.Lock()
+			for name, l := range m.dests { // forget destinations that failed long ago
+				if l.workers == 0 && len(l.jobs) == 0 && now.Sub(l.blocked) > 10*longestBlock {
+					delete(m.dests, name)
+				}
+			}
+			for j := range m.alive {
+				if now.Sub(j.since) < leaseTime/4 {
+					continue
+				}
+				for _, r := range j.Recipients {
+					ids = append(ids, r.ID)
+				}
+			}
+			m.mu.Unlock()
+			if len(ids) == 0 {
+				continue
+			}
+			if err := m.opt.Store.Renew(m.ctx, ids, m.lease(now)); err != nil && m.ctx.Err() == nil {
+				m.opt.Logger.Error("renew leases", "error", err)
+			}
+		}
+	}
+}
+
+// Close stops: nothing new is begun, attempts under way may end until ctx does,
+// and what was claimed and not begun goes back to the store.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closing = true
+	var idle []*line
+	for _, l := range m.dests {
+		if l.workers == 0 && len(l.jobs) > 0 {
+			idle = append(idle, l)
+		}
+	}
+	m.mu.Unlock()
+	for _, l := range idle {
+		m.mu.Lock()
+		jobs := l.jobs
+		l.jobs = nil
+		m.mu.Unlock()
+		m.unclaim(jobs, l)
+	}
+	ended := make(chan struct{})
+	go func() {
+		m.waitIdle(ctx)
+		m.stop()
+		m.done.Wait()
+		close(ended)
+	}()
+	<-ended
+	return ctx.Err()
+}
+
+// waitIdle returns when no attempt is under way or ctx has ended.
+func (m *Manager) waitIdle(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		m.mu.Lock()
+		busy := m.workers
+		m.mu.Unlock()
+		if busy == 0 {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package reply
+
+import "github.com/onwardmail/onward/internal/address"
+
+// Greeting occurs when a client has connected and we are ready (rfc5321#4.2).
+func Greeting(hostname string) Reply { return say(greeting, hostname) }
+
+// LMTPGreeting occurs when a client has connected to a listener for LMTP
+// (rfc2033#4).
+func LMTPGreeting(hostname string) Reply { return say(lmtpGreeting, hostname) }
+
+// TooManyConnections occurs when the limit of connections of the whole server
+// is reached (rfc5321#3.8).
+func TooManyConnections(hostname string) Reply { return say(tooManyConnections, hostname) }
+
+// TooManyFromAddress occurs when one client address has too many connections
+// open.
+func TooManyFromAddress(hostname string) Reply { return say(tooManyFromAddress, hostname) }
+
+// ShuttingDown occurs when the server stops while a client is connected
+// (rfc5321#3.8).
+func ShuttingDown(hostname string) Reply { return say(shuttingDown, hostname) }
+
+// TimedOut occurs when the client was silent for longer than we wait
+// (rfc5321#4.5.3.2.7).
+func TimedOut(hostname string) Reply { return say(timedOut, hostname) }
+
+// TooManyErrors occurs when one connection has drawn too many 5xx replies.
+func TooManyErrors(hostname string) Reply { return say(tooManyErrors, hostname) }
+
+// TooManyLoginFailures occurs when one connection has offered wrong
+// credentials too often (rfc4954#4).
+func TooManyLoginFailures(hostname string) Reply { return say(tooManyLoginFailures, hostname) }
+
+// Hello occurs as answer to HELO (rfc5321#4.1.1.1).
+func Hello(hostname string) Reply { return say(hello, hostname) }
+
+// Extensions occurs as answer to EHLO: the host name, then a keyword a line
+// (rfc5321#4.1.1.1).
+func Extensions(hostname string, keywords []string) Reply {
+	texts := make([]string, 0, 1+len(keywords))
+	texts = append(texts, hostname)
+	return lines(extensions, append(texts, keywords...)...)
+}
+
+// HelloSyntax occurs when EHLO, HELO or LHLO lacks its domain or has one that
+// is none (rfc5321#4.1.1.1).
+func HelloSyntax() Reply { return say(helloSyntax) }
+
+// CommandUnknown occurs when the verb of a line is no command of ours
+// (rfc5321#4.2.4).
+func CommandUnknown(verb string) Reply { return say(commandUnknown, verb) }
+
+// HTTPRefused occurs when the first line is an HTTP request: somebody makes a
+// web browser talk to a mail port.
+func HTTPRefused(hostname string) Reply { return say(httpRefused, hostname) }
+
+// LineTooLong occurs when a command line exceeds the limit (rfc5321#4.5.3.1.4).
+func LineTooLong() Reply { return say(lineTooLong) }
+
+// NotText occurs when a command line has NUL, a bare CR or LF, or other
+// control characters in it.
+func NotText() Reply { return say(notText) }
+
+// SyntaxError occurs when the arguments of a command cannot be read; usage is
+// its right form.
+func SyntaxError(usage string) Reply { return say(syntaxError, usage) }
+
+// NoArgument occurs when a command that takes no argument has one
+// (rfc5321#4.1.1.5).
+func NoArgument(verb string) Reply { return say(noArgument, verb) }
+
+// NotImplemented occurs when we know a command and do not offer it
+// (rfc5321#4.2.4).
+func NotImplemented(verb string) Reply { return say(notImplemented, verb) }
+
+// HelloFirst occurs when a command needs EHLO or HELO before it
+// (rfc5321#4.1.4).
+func HelloFirst() Reply { return say(helloFirst) }
+
+// MailFirst occurs when RCPT, DATA or BDAT comes before MAIL (rfc5321#3.3).
+func MailFirst() Reply { return say(mailFirst) }
+
+// MailNested occurs when MAIL comes while a transaction is open
+// (rfc5321#4.1.4).
+func MailNested() Reply { return say(mailNested) }
+
+// NoRecipients occurs when DATA comes and no recipient has been accepted
+// (rfc5321#3.3).
+func NoRecipients() Reply { return say(noRecipients) }
+
+// Done occurs when RSET or NOOP has been carried out.
+func Done() Reply { return say(done) }
+
+// Bye occurs as answer to QUIT (rfc5321#4.1.1.10).
+func Bye(hostname string) Reply { return say(bye, hostname) }
+
+// HelpText occurs as answer to HELP (rfc5321#4.1.1.8); url is where the
+// reference can be read.
+func HelpText(verbs, url string) Reply {
+	return lines(help, "Commands: "+verbs, "Every reply of this server is explained: "+url)
+}
+
+// TLSReady occurs when STARTTLS is accepted (rfc3207#4).
+func TLSReady() Reply { return say(tlsReady) }
+
+// TLSUnavailable occurs when STARTTLS is asked for and cannot be given now
+// (rfc3207#4).
+func TLSUnavailable() Reply { return say(tlsUnavailable) }
+
+// TLSActive occurs when STARTTLS comes over TLS (rfc3207#4.2).
+func TLSActive() Reply { return say(tlsActive) }
+
+// TLSInTransaction occurs when STARTTLS comes while a transaction is open.
+func TLSInTransaction() Reply { return say(tlsInTransaction) }
+
+// AuthChallenge occurs when a mechanism has something to say; challenge is in
+// base64 (rfc4954#4).
+func AuthChallenge(challenge string) Reply { return lines(authChallenge, challenge) }
+
+// AuthOK occurs when a login succeeded (rfc4954#6).
+func AuthOK() Reply { return say(authOK) }
+
+// CredentialsRejected occurs when a login failed, whatever the cause
+// (rfc4954#6). It says the same for each; reference leads the owner of the
+// account, and nobody else, to the true one.
+func CredentialsRejected(reference string) Reply {
+	return lines(credentialsRejected,
+		definitions[credentialsRejected].Text,
+		"The owner of the account can ask why: onward explain-login "+reference)
+}
+
+// AccountDisabled occurs when the right secret was given for an account that
+// is switched off (rfc5248#2.4, 525 5.7.13).
+func AccountDisabled() Reply { return say(accountDisabled) }
+
+// AuthUnavailable occurs when credentials could not be checked (rfc4954#6).
+func AuthUnavailable() Reply { return say(authUnavailable) }
+
+// AuthNeedsTLS occurs when a mechanism that sends the password itself is tried
+// without TLS (rfc4954#6).
+func AuthNeedsTLS(mechanism string) Reply { return say(authNeedsTLS, mechanism) }
+
+// AuthMechanismUnknown occurs when a mechanism is asked for that we do not
+// have (rfc4954#4).
+func AuthMechanismUnknown(offered string) Reply { return say(authMechanismUnknown, offered) }
+
+// AuthTwice occurs when AUTH comes after a successful one (rfc4954#4).
+func AuthTwice() Reply { return say(authTwice) }
+
+// AuthInTransaction occurs when AUTH comes while a transaction is open
+// (rfc4954#4).
+func AuthInTransaction() Reply { return say(authInTransaction) }
+
+// AuthNotHere occurs when AUTH comes on the port for mail from other servers.
+func AuthNotHere() Reply { return say(authNotHere) }
+
+// AuthUndecodable occurs when an AUTH response is not base64 (rfc4954#4).
+func AuthUndecodable() Reply { return say(authUndecodable) }
+
+// AuthMalformed occurs when an AUTH response is base64 of something that the
+// mechanism does not know (rfc4954#4).
+func AuthMalformed(mechanism string) Reply { return say(authMalformed, mechanism) }
+
+// AuthCancelled occurs when the client sent "*" (rfc4954#4).
+func AuthCancelled() Reply { return say(authCancelled) }
+
+// AuthLineTooLong occurs when an AUTH response exceeds 12288 octets
+// (rfc4954#4, rfc4954#6).
+func AuthLineTooLong() Reply { return say(authLineTooLong) }
+
+// AuthRequired occurs when a command needs a login first (rfc4954#6).
+func AuthRequired() Reply { return say(authRequired) }
+
+// TLSRequired occurs when a command on the submission port needs TLS first
+// (rfc3207#4).
+func TLSRequired() Reply { return say(tlsRequired) }
+
+// SenderOK occurs when MAIL is accepted.
+func SenderOK() Reply { return say(senderOK) }
+
+// SenderSyntax occurs when the reverse-path cannot be read; why names the rule.
+func SenderSyntax(why string) Reply { return say(senderSyntax, why) }
+
+// ParameterUnknown occurs when MAIL or RCPT has a parameter that we did not
+// offer (rfc5321#4.1.1.11).
+func ParameterUnknown(keyword string) Reply { return say(parameterUnknown, keyword) }
+
+// ParameterValue occurs when a parameter's value is malformed.
+func ParameterValue(keyword, rule string) Reply { return say(parameterValue, keyword, rule) }
+
+// MessageTooLarge occurs when a message is larger than we take, by SIZE at MAIL
+// or really (rfc1870#6).
+func MessageTooLarge(limit string) Reply { return say(messageTooLarge, limit) }
+
+// MessageTooLargeContent is MessageTooLarge after the content
+// (rfc1870#6.3).
+func MessageTooLargeContent(limit string) Reply { return say(messageTooLargeContent, limit) }
+
+// StorageLow occurs when free disk space is below the threshold
+// (rfc5321#4.2.3).
+func StorageLow() Reply { return say(storageLow) }
+
+// SenderNotOwned occurs when a login may not send as the reverse-path
+// (rfc6409#6.1).
+func SenderNotOwned(login string, sender address.Mailbox) Reply {
+	return say(senderNotOwned, sender.Path(), login)
+}
+
+// NonASCIIAddress occurs when an address needs SMTPUTF8 and the client did not
+// ask for it (rfc6531#3.5).
+func NonASCIIAddress() Reply { return say(nonASCIIAddress) }
+
+// RecipientOK occurs when a recipient is accepted and nothing more is said.
+func RecipientOK() Reply { return say(recipientOK) }
+
+// WillForward occurs when a recipient is not local and its owner allows that
+// the new address is told (rfc5321#3.4). It is one line, without a link and
+// with exactly one address in brackets, because clients parse it.
+func WillForward(target address.Mailbox) Reply { return say(willForward, target.Path()) }
+
+// PleaseTry occurs when the owner of an address moved and wants senders to use
+// the new one; nothing is forwarded (rfc5321#3.4).
+func PleaseTry(target address.Mailbox) Reply { return say(pleaseTry, target.Path()) }
+
+// MovedUnsayable occurs where PleaseTry would be due and the new address
+// cannot be said in ASCII.
+func MovedUnsayable() Reply { return say(movedUnsayable) }
+
+// MailboxUnknown occurs when the domain is ours and the address does not exist.
+func MailboxUnknown(rcpt address.Mailbox) Reply { return say(mailboxUnknown, rcpt.Path()) }
+
+// RelayDenied occurs when the domain is not ours and the client may not relay.
+func RelayDenied(rcpt address.Mailbox) Reply { return say(relayDenied, rcpt.Path()) }
+
+// RecipientRefused occurs when the owner of an address has closed it; text is
+// the owner's own.
+func RecipientRefused(text string) Reply { return say(recipientRefused, text) }
+
+// RecipientSyntax occurs when the forward-path cannot be read.
+func RecipientSyntax(why string) Reply { return say(recipientSyntax, why) }
+
+// TooManyRecipients occurs when a transaction has as many recipients as we take
+// (rfc5321#4.5.3.1.10).
+func TooManyRecipients() Reply { return say(tooManyRecipients) }
+
+// NoMailDomain occurs when the recipient's domain says that it takes no mail
+// (rfc7505#4.2).
+func NoMailDomain(domain address.Domain) Reply { return say(noMailDomain, domain.String()) }
+
+// TooManyHops occurs when an address leads through more forwardings of ours
+// than we follow.
+func ForwardingLoop(rcpt address.Mailbox) Reply { return say(forwardingLoop, rcpt.Path()) }
+
+// StartContent occurs as answer to DATA.
+func StartContent() Reply { return say(startContent) }
+
+// Queued occurs when a message is on stable storage: from here on we are
+// responsible (rfc5321#6.1). id is the queue id.
+func Queued(id string) Reply { return say(queued, id) }
+
+// TooManyReceived occurs when a message has passed through too many servers
+// (rfc5321#6.3).
+func TooManyReceived(limit string) Reply { return say(tooManyReceived, limit) }
+
+// BareLineEnding occurs when content has a CR or LF on its own
+// (rfc5321#2.3.8).
+func BareLineEnding() Reply { return say(bareLineEnding) }
+
+// HeaderTooLarge occurs when the header section exceeds the limit.
+func HeaderTooLarge(limit string) Reply { return say(headerTooLarge, limit) }
+
+// TryLater occurs when something of ours failed in a way we do not know; it
+// is temporary, because a defect must not bounce mail.
+func TryLater() Reply { return say(tryLater) }
+
+// TryLaterHello is TryLater where only 421 is legal.
+func TryLaterHello(hostname string) Reply { return say(tryLaterHello, hostname) }
+
+// DirectoryDown occurs when we could not look up an address.
+func DirectoryDown() Reply { return say(directoryDown) }
+
+// CannotVerify occurs as answer to VRFY: we neither confirm nor deny
+// (rfc5321#7.3).
+func CannotVerify() Reply { return say(cannotVerify) }
+
+// ExpandRefused occurs as answer to EXPN (rfc5321#7.3).
+func ExpandRefused() Reply { return say(expandRefused) }
