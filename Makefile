@@ -88,4 +88,4 @@ bench: build
 	$(GO) run ./test/bench -onward bin/onward
 
 clean:
-	rm -rf bin test/bench/results
+	rm -rf bin

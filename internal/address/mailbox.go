@@ -105,7 +105,7 @@ func quotedString(s string) (string, string, error) {
 			if b.Len() == 0 {
 				return "", "", syntax(`the local part "" is empty`)
 			}
-			if !utf8.ValidString(b.String()) {
+			if !isText(b.String()) {
 				return "", "", syntax("the local part is not valid UTF-8 text")
 			}
 			return b.String(), s[i+1:], nil
@@ -122,6 +122,20 @@ func quotedString(s string) (string, string, error) {
 		}
 	}
 	return "", "", syntax("the quoted local part of %q is not closed", clip(s))
+}
+
+// isText reports whether s is UTF-8 whose characters beyond ASCII can be seen:
+// a mailbox that looks like another is not let in by quoting it.
+func isText(s string) bool {
+	for i, r := range s {
+		if r < utf8.RuneSelf {
+			continue
+		}
+		if _, n := utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && n == 1 || !unicode.IsGraphic(r) {
+			return false
+		}
+	}
+	return true
 }
 
 // isAtext is atext of RFC 5322 §3.2.3 as RFC 5321 uses it.

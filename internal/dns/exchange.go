@@ -51,6 +51,10 @@ func (c *Client) query(ctx context.Context, q question) (*miekg.Msg, server, *Er
 			last = q.fail(Timeout, s.address, "", err)
 		case err != nil:
 			last = q.fail(ServerFailure, s.address, "", err)
+		case isReferral(answer):
+			last = q.fail(ServerFailure, s.address, "a referral: it is no recursive name server for us", nil)
+			refused[at] = true
+			left--
 		case answer.Rcode == miekg.RcodeSuccess, answer.Rcode == miekg.RcodeNameError:
 			c.first.Store(uint32(at))
 			return answer, s, nil
@@ -62,6 +66,24 @@ func (c *Client) query(ctx context.Context, q question) (*miekg.Msg, server, *Er
 		at = (at + 1) % len(c.servers)
 	}
 	return nil, server{}, last
+}
+
+// isReferral reports whether a server only names others to ask. That says nothing about the question, least of all that
+// there are no records.
+func isReferral(m *miekg.Msg) bool {
+	if m.Rcode != miekg.RcodeSuccess || m.Authoritative || len(m.Answer) > 0 {
+		return false
+	}
+	referral := false
+	for _, rr := range m.Ns {
+		switch rr.(type) {
+		case *miekg.SOA:
+			return false
+		case *miekg.NS:
+			referral = true
+		}
+	}
+	return referral
 }
 
 // try asks one server once, within the time of one try. A server that does not know EDNS0 is asked again without it
@@ -131,6 +153,9 @@ func askUDP(conn net.Conn, m *miekg.Msg, wire []byte) (*miekg.Msg, error) {
 			return nil, err
 		}
 		answer, err := readAnswer(m, buf[:n])
+		if err != nil && n == len(buf) && !errors.Is(err, errMismatch) {
+			err = errTruncated // it was longer than what was read
+		}
 		if err == nil || errors.Is(err, errTruncated) {
 			return answer, err
 		}
@@ -163,7 +188,7 @@ func readAnswer(m *miekg.Msg, wire []byte) (*miekg.Msg, error) {
 	if len(wire) < headerSize || binary.BigEndian.Uint16(wire) != m.Id || wire[2]&0x80 == 0 {
 		return nil, errMismatch
 	}
-	if wire[2]&0x02 != 0 || len(wire) == udpBuffer { // TC; its records may be cut anywhere, so they are not read at all
+	if wire[2]&0x02 != 0 { // TC; its records may be cut anywhere, so they are not read at all
 		return nil, errTruncated
 	}
 	answer := new(miekg.Msg)

@@ -21,17 +21,17 @@ const defaultZoneTTL = time.Hour
 //
 //	example.net.     MX    10 mx.example.net.
 //	mx.example.net.  A     127.0.0.1
-//	mx.example.net.  300   AAAA ::1                  an optional time to live, seconds (default 3600)
-//	example.net.     TXT   "v=spf1 mx" " -all"       the strings of one record are joined
+//	mx.example.net.  300   AAAA ::1                ; an optional time to live, seconds (default 3600)
+//	example.net.     TXT   "v=spf1 mx" " -all"     ; the strings of one record are joined
 //	www.example.net. CNAME mx.example.net.
-//	192.0.2.1        PTR   mx.example.net.           or 1.2.0.192.in-addr.arpa.
+//	192.0.2.1        PTR   mx.example.net.         ; or 1.2.0.192.in-addr.arpa.
 //	_25._tcp.mx.example.net. TLSA 3 1 1 0123abcd SECURE
 //	nullmx.example.  MX    0 .
-//	slow.example.    TIMEOUT                         every question about the name
+//	slow.example.    TIMEOUT                       ; every question about the name
 //	broken.example.  SERVFAIL
-//	half.example.    AAAA  TIMEOUT                   only questions of this type
-//	gone.example.    NXDOMAIN                        as for any name that is not listed
-//	signed.example.  SECURE                          exists, and all answers about it are Authentic
+//	half.example.    AAAA  TIMEOUT                 ; only questions of this type
+//	gone.example.    NXDOMAIN                      ; as for any name that is not listed
+//	signed.example.  SECURE                        ; exists, and all answers about it are Authentic
 //
 // SECURE at the end of a record marks that record; an answer is Authentic if every record it rests on is marked. A name
 // above a listed one exists too, without records (rfc8020#2). Names may be written with or without the final dot.

@@ -36,9 +36,10 @@ const (
 	MaxHeaderLimit = 4 << 20
 	// MaxFields is the largest number of fields in a header section.
 	MaxFields = 5000
-	// MaxReceived is the number of Received fields from which a message is
-	// taken to be in a loop; RFC 5321 asks for at least 100 hops to be allowed
-	// in general, and lets a server choose; real paths are below 25.
+	// MaxReceived is the most Received fields that a message may have before it
+	// is taken to be in a loop. RFC 5321 says «normally at least 100»; that is
+	// decided against, because every further turn of a forwarding loop is paid
+	// for by others, and real paths stay below 25.
 	MaxReceived = 50 // rfc5321#6.3
 	// MaxLine is the longest line without its CRLF.
 	MaxLine = 998 // rfc5322#2.1.1

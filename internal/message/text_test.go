@@ -90,16 +90,26 @@ func TestReceived(t *testing.T) {
 		{"all", "Received: from mail.example.net (mail.example.net [192.0.2.10])\r\n" +
 			"\tby mx.example.org with ESMTPS (TLS1.3) id 01J for <anna@example.org>\r\n" +
 			"\ttls TLS_AES_128_GCM_SHA256; Mon, 05 Jan 2026 10:00:00 +0000\r\n", full},
-		{"no helo", "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1]) by mx.example.org\r\n\twith SMTP id 2; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
-			Received{Addr: netip.MustParseAddr("2001:db8::1"), By: "mx.example.org", Protocol: "SMTP", ID: "2", Date: date}},
-		{"local", "Received: by mx.example.org (from a local program) id 3;\r\n\tMon, 05 Jan 2026 11:00:00 +0100\r\n",
-			Received{By: "mx.example.org", ID: "3", Date: date.In(time.FixedZone("", 3600))}},
-		{"mapped address", "Received: from a ([192.0.2.1]) by b; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
-			Received{Helo: "a", Addr: netip.MustParseAddr("::ffff:192.0.2.1"), By: "b", Date: date}},
-		{"injection", "Received: from a??X:?(evil)? by b; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
-			Received{Helo: "a\r\nX: (evil);", By: "b", Date: date}},
-		{"non-ASCII recipient without SMTPUTF8", "Received: from a by b with ESMTP; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
-			Received{Helo: "a", By: "b", Protocol: "ESMTP", For: address.MustMailbox("ä@example.org"), Date: date}},
+		{
+			"no helo", "Received: from [IPv6:2001:db8::1] ([IPv6:2001:db8::1]) by mx.example.org\r\n\twith SMTP id 2; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
+			Received{Addr: netip.MustParseAddr("2001:db8::1"), By: "mx.example.org", Protocol: "SMTP", ID: "2", Date: date},
+		},
+		{
+			"local", "Received: by mx.example.org (from a local program) id 3;\r\n\tMon, 05 Jan 2026 11:00:00 +0100\r\n",
+			Received{By: "mx.example.org", ID: "3", Date: date.In(time.FixedZone("", 3600))},
+		},
+		{
+			"mapped address", "Received: from a ([192.0.2.1]) by b; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
+			Received{Helo: "a", Addr: netip.MustParseAddr("::ffff:192.0.2.1"), By: "b", Date: date},
+		},
+		{
+			"injection", "Received: from a??X:?(evil)? by b; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
+			Received{Helo: "a\r\nX: (evil);", By: "b", Date: date},
+		},
+		{
+			"non-ASCII recipient without SMTPUTF8", "Received: from a by b with ESMTP; Mon, 05 Jan 2026 10:00:00 +0000\r\n",
+			Received{Helo: "a", By: "b", Protocol: "ESMTP", For: address.MustMailbox("ä@example.org"), Date: date},
+		},
 	} {
 		got := c.r.Field()
 		want := strings.ReplaceAll(c.want, "?(evil)?", "??evil??")
@@ -153,8 +163,10 @@ func TestMessageID(t *testing.T) {
 
 func TestRecipients(t *testing.T) {
 	for _, c := range []struct{ name, header, want string }{
-		{"three fields", "To: Anna <anna@example.org>,\r\n \"Bob, B.\" <bob@example.org>\r\nCc: (a, comment) carl@example.org\r\nBcc: dora@example.org\r\n",
-			"anna@example.org bob@example.org carl@example.org dora@example.org"},
+		{
+			"three fields", "To: Anna <anna@example.org>,\r\n \"Bob, B.\" <bob@example.org>\r\nCc: (a, comment) carl@example.org\r\nBcc: dora@example.org\r\n",
+			"anna@example.org bob@example.org carl@example.org dora@example.org",
+		},
 		{"each once", "To: a@example.org, A@example.org\r\nCc: a@example.org\r\n", "a@example.org"},
 		{"groups", "To: friends: a@example.org, b@example.org;, c@example.org\r\n", "a@example.org b@example.org c@example.org"},
 		{"empty group", "To: undisclosed-recipients:;\r\nBcc: a@example.org,\r\n", "a@example.org"},

@@ -21,6 +21,9 @@ var (
 	ErrStopped = errors.New("the store stopped accepting after a failed write; restart the server when the disk is well")
 	// ErrNotFound means that there is no such message or recipient.
 	ErrNotFound = errors.New("no such message in the queue")
+	// ErrNotAllowed means that Record left out events that the table does not
+	// allow, and committed all others: trying again is of no use.
+	ErrNotAllowed = errors.New("the event is not allowed in the recipient's state")
 )
 
 // Lease is the right of one process incarnation to attempt what it claimed.

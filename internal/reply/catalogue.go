@@ -82,14 +82,15 @@ func HelloFirst() Reply { return say(helloFirst) }
 func MailFirst() Reply { return say(mailFirst) }
 
 // MailNested occurs when MAIL comes while a transaction is open
-// (rfc5321#4.1.4).
+// (rfc5321#4.1.4), or RCPT or DATA between chunks (rfc3030#2).
 func MailNested() Reply { return say(mailNested) }
 
 // NoRecipients occurs when DATA comes and no recipient has been accepted
 // (rfc5321#3.3).
 func NoRecipients() Reply { return say(noRecipients) }
 
-// Done occurs when RSET or NOOP has been carried out.
+// Done occurs when RSET or NOOP has been carried out, or a chunk that is not the
+// last has been read (rfc3030#2).
 func Done() Reply { return say(done) }
 
 // Bye occurs as answer to QUIT (rfc5321#4.1.1.10).
@@ -244,12 +245,8 @@ func RecipientSyntax(why string) Reply { return say(recipientSyntax, why) }
 // (rfc5321#4.5.3.1.10).
 func TooManyRecipients() Reply { return say(tooManyRecipients) }
 
-// NoMailDomain occurs when the recipient's domain says that it takes no mail
-// (rfc7505#4.2).
-func NoMailDomain(domain address.Domain) Reply { return say(noMailDomain, domain.String()) }
-
-// TooManyHops occurs when an address leads through more forwardings of ours
-// than we follow.
+// ForwardingLoop occurs when an address leads only back to itself, or through
+// more forwardings of ours than we follow.
 func ForwardingLoop(rcpt address.Mailbox) Reply { return say(forwardingLoop, rcpt.Path()) }
 
 // StartContent occurs as answer to DATA.

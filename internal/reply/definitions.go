@@ -69,7 +69,6 @@ const (
 	recipientRefused
 	recipientSyntax
 	tooManyRecipients
-	noMailDomain
 	forwardingLoop
 	startContent
 	queued
@@ -113,10 +112,10 @@ var definitions = [last]Definition{
 	notImplemented: {"not-implemented", 502, "5.5.1", "{verb} is known here and not offered", Auth | Bdat | Vrfy | Expn | Help | StartTLS | Helo | Unknown, false, cite("rfc5321#4.2.4")},
 	helloFirst:     {"hello-first", 503, "5.5.1", "Say EHLO first", AnyCommand, false, cite("rfc5321#4.1.4")},
 	mailFirst:      {"mail-first", 503, "5.5.1", "Say MAIL FROM first", Rcpt | Data | Bdat, false, cite("rfc5321#3.3")},
-	mailNested:     {"mail-nested", 503, "5.5.1", "A transaction is open already; finish it or say RSET", Mail, false, cite("rfc5321#4.1.4")},
+	mailNested:     {"mail-nested", 503, "5.5.1", "A transaction is open already; finish it or say RSET", Mail | Rcpt | Data, false, cite("rfc5321#4.1.4")},
 	noRecipients:   {"no-recipients", 503, "5.5.1", "No recipient has been accepted; say RCPT TO first", Data | Bdat, false, cite("rfc5321#3.3")},
 
-	done: {"done", 250, "2.0.0", "OK", Rset | Noop, false, cite("rfc5321#4.1.1.5", "rfc5321#4.1.1.9")},
+	done: {"done", 250, "2.0.0", "OK", Rset | Noop | Bdat, false, cite("rfc5321#4.1.1.5", "rfc5321#4.1.1.9", "rfc3030#2")},
 	bye:  {"bye", 221, "2.0.0", "{host} closes the connection; goodbye", Quit, true, cite("rfc5321#4.1.1.10")},
 	help: {"help", 214, "2.0.0", "Commands: {verbs}", Help, false, cite("rfc5321#4.1.1.8")},
 
@@ -161,7 +160,6 @@ var definitions = [last]Definition{
 	recipientRefused:  {"recipient-refused", 550, "5.7.1", "{text}", Rcpt | Vrfy, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
 	recipientSyntax:   {"recipient-syntax", 501, "5.1.3", "Cannot read the recipient address: {why}", Rcpt | Vrfy, false, cite("rfc5321#4.1.1.3", "rfc3463#3.2")},
 	tooManyRecipients: {"too-many-recipients", 452, "4.5.3", "Too many recipients in one transaction; send to these first, the others in another", Rcpt, false, cite("rfc5321#4.5.3.1.10")},
-	noMailDomain:      {"no-mail-domain", 556, "5.1.10", "The domain {domain} takes no mail: it has a null MX", Rcpt, false, cite("rfc7505#4.2", "rfc7504#4")},
 	forwardingLoop:    {"forwarding-loop", 550, "5.4.6", "{recipient}: the forwarding leads back to itself; its owner must mend it", Rcpt, false, cite("rfc5321#6.3", "rfc3463#3.5")},
 
 	startContent:    {"start-content", 354, "", "Send the message; end it with a line that has only a dot", Data, false, cite("rfc5321#4.1.1.4")},
@@ -169,9 +167,9 @@ var definitions = [last]Definition{
 	tooManyReceived: {"too-many-received", 554, "5.4.6", "The message has passed through more than {limit} servers; it is going round in a loop", Content | Bdat, false, cite("rfc5321#6.3", "rfc3463#3.5")},
 	bareLineEnding:  {"bare-line-ending", 554, "5.6.0", "The message has a CR or LF that is not part of a CR LF; lines must end with CR LF", Content | Bdat, false, cite("rfc5321#2.3.8", "rfc5321#4.1.1.4")},
 	headerTooLarge:  {"header-too-large", 554, "5.6.0", "The header section is larger than the {limit} octets that we take", Content | Bdat, false, cite("rfc5321#4.5.3.1.9")},
-	tryLater:        {"try-later", 451, "4.3.0", "Something failed here and it is not your fault; please try again later", Mail | Rcpt | Data | Content | Bdat | Vrfy | Expn, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
+	tryLater:        {"try-later", 451, "4.3.0", "Something failed here and it is not your fault; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
 	tryLaterHello:   {"try-later-hello", 421, "4.3.0", "{host}: something failed here and it is not your fault; please try again later", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
-	directoryDown:   {"directory-down", 451, "4.3.0", "The address cannot be looked up at the moment; please try again later", Rcpt | Mail | Vrfy, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
+	directoryDown:   {"directory-down", 451, "4.3.0", "The address cannot be looked up at the moment; please try again later", Rcpt | Mail, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
 
 	cannotVerify:  {"cannot-verify", 252, "2.1.5", "Cannot verify the user; send the message and we will try to deliver it", Vrfy, false, cite("rfc5321#3.5.3", "rfc5321#7.3")},
 	expandRefused: {"expand-refused", 502, "5.5.1", "Lists are not expanded here", Expn, false, cite("rfc5321#3.5.2", "rfc5321#7.3")},

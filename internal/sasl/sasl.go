@@ -37,7 +37,7 @@ type Credentials struct {
 // Mechanism is one exchange. Start is called once; initial is nil when the
 // client gave no initial response (rfc4954#4), and empty when it gave "=".
 // Each of Start and Next returns the next challenge, or done and then
-// Credentials are complete.
+// Credentials are complete. Before that they have the name of the mechanism.
 type Mechanism interface {
 	Start(initial []byte) (challenge []byte, done bool, err error)
 	Next(response []byte) (challenge []byte, done bool, err error)
@@ -74,6 +74,7 @@ func Find(name string) (Offer, bool) {
 type plain struct{ got Credentials }
 
 func (p *plain) Start(initial []byte) ([]byte, bool, error) {
+	p.got.Mechanism = "PLAIN"
 	if initial == nil {
 		return []byte{}, false, nil
 	}

@@ -66,46 +66,38 @@ func (d *DataDecoder) Decode(dst, src []byte) (nDst, nSrc int, done bool) {
 // place after that. It looks at lines and not at octets: most of the time of a
 // message is spent here.
 func (d *DataDecoder) run(s []byte) int {
-	from := 0 // start of the line, or of what we have of it
+	end, pairs := 0, 0 // pairs are CRLFs
 	for {
-		i := bytes.IndexByte(s[from:], '\n')
+		i := bytes.IndexByte(s[end:], '\n')
 		if i < 0 {
-			d.tail(s[from:])
-			return len(s)
-		}
-		lf := from + i
-		line := s[from:lf] // without its LF
-		if n := len(line); n > 0 && line[n-1] == '\r' {
-			d.at = atLineStart
-			line = line[:n-1]
-		} else {
-			d.BareLF = true
+			end = len(s)
 			d.at = inLine
+			break
 		}
-		if !d.BareCR && bytes.IndexByte(line, '\r') >= 0 {
-			d.BareCR = true
+		lf := end + i
+		end = lf + 1
+		if lf > 0 && s[lf-1] == '\r' {
+			pairs++
+			if end == len(s) || s[end] == '.' {
+				d.at = atLineStart
+				break
+			}
+			continue
 		}
-		from = lf + 1
-		if from == len(s) || d.at == atLineStart && s[from] == '.' {
-			return from
+		d.BareLF = true
+		if end == len(s) {
+			d.at = inLine
+			break
 		}
 	}
-}
-
-// tail takes the end of a piece, which has no LF.
-func (d *DataDecoder) tail(s []byte) {
-	d.at = inLine
-	n := len(s)
-	if n == 0 {
-		return
-	}
-	if s[n-1] == '\r' {
+	if s[end-1] == '\r' { // its LF may be still to come
 		d.at = afterCR
-		s = s[:n-1]
+		pairs++
 	}
-	if !d.BareCR && bytes.IndexByte(s, '\r') >= 0 {
+	if !d.BareCR && bytes.Count(s[:end], []byte{'\r'}) > pairs {
 		d.BareCR = true
 	}
+	return end
 }
 
 // step takes one octet at a place where it may be more than text, and returns

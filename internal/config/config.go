@@ -1,0 +1,149 @@
+// Package config reads the server's configuration file: TOML, strict, explained.
+//
+// It promises that a Config that exists is whole and consistent: every key has a value of the type, range and form that
+// the table of keys states (Keys, and docs/CONFIGURATION.md, which a test holds against it), every path is resolved
+// against the folder of the file, and nothing in it changes afterwards: it is a snapshot, shared freely between
+// goroutines. A file with mistakes gives no Config but Errors: all of them, each with file, line, key, what is wrong and
+// what is allowed, and for an unknown key the one that was probably meant.
+//
+// It does not look at the machine: whether a port is free, a certificate readable or a folder writable shows when the
+// server starts. It knows no defaults of other packages, and they know nothing of it: the assembly translates.
+//
+// Load is a function of its argument; ReadFile is the one thing here that touches a disk.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/onwardmail/onward/internal/address"
+)
+
+// Config is one configuration in force. Do not change it; a reload makes a new one.
+type Config struct {
+	Hostname  string // A-label form, lower case; what we call ourselves in greetings and trace fields
+	Data      string // folder of the store, the keys and onward.sock
+	Listen    Listen
+	TLS       TLS
+	Relay     Relay
+	Routes    []Route // exact domains first, then longer ".domain" before shorter, "*" last
+	DNS       DNS
+	Queue     Queue
+	Limits    Limits
+	Delivery  Delivery
+	User      User
+	Mailboxes Mailboxes
+	Log       Log
+	Reports   Reports
+
+	settings []Setting
+}
+
+// Listen holds the addresses to listen on, in the form that net.Listen takes: "127.0.0.1:2525", "[::1]:25", ":25". An
+// empty list means that the service is off.
+type Listen struct {
+	MX          []string // mail from other servers
+	Submission  []string // mail from users, STARTTLS (rfc6409)
+	Submissions []string // mail from users, TLS from the first octet (rfc8314#3.3)
+	Web         []string // pages that explain replies
+}
+
+// TLS names the certificate that we show. Both paths are empty if we are to make a self-signed one.
+type TLS struct {
+	Certificate string // PEM, leaf first, then the chain
+	Key         string // PEM
+}
+
+// Relay says who may relay without login.
+type Relay struct {
+	Networks []netip.Prefix // masked; none by default
+}
+
+// DNS says whom to ask.
+type DNS struct {
+	Servers []string // IP:port; empty: those of /etc/resolv.conf
+	TrustAD bool     // believe the AD bit of servers that are not on loopback
+}
+
+// Queue says how long we try.
+type Queue struct {
+	Retry       []time.Duration // waits after the first, second … failed attempt; the last one repeats; never empty
+	Expire      time.Duration   // age at which a message is given up and reported
+	DelayNotice time.Duration   // age at which a submitter is told of a delay; 0: never
+}
+
+// Limits bound what a client may take.
+type Limits struct {
+	MessageSize           int64 // octets, as announced in SIZE (rfc1870)
+	Recipients            int   // per message
+	Connections           int   // at one time, all listeners together
+	ConnectionsPerAddress int   // at one time from one client address
+	Errors                int   // refused commands in one connection, after which it is closed
+	FreeDisk              int64 // octets free on the disk of Data, below which new mail is refused with 452 4.3.1
+	CommandTimeout        time.Duration
+	DataTimeout           time.Duration
+}
+
+// Policy says when TLS is used towards another server.
+type Policy string
+
+// The policies. Implicit stands in a Route only.
+const (
+	Opportunistic Policy = "opportunistic" // STARTTLS when offered, whatever the certificate; in clear otherwise
+	Require       Policy = "require"       // STARTTLS with a certificate valid for the host, or no delivery
+	None          Policy = "none"          // never
+	Implicit      Policy = "implicit"      // TLS from the first octet, certificate valid for the host
+)
+
+// Delivery says how we hand mail on.
+type Delivery struct {
+	TLS                       Policy // for every destination whose route says nothing else
+	Connections               int    // at one time, all destinations together
+	ConnectionsPerDestination int
+	ConnectTimeout            time.Duration // for one address of one host
+	CommandTimeout            time.Duration // for one reply but that to the final dot (10 minutes, rfc5321#4.5.3.2.6)
+	Source                    []netip.Addr  // local addresses to send from, at most one of each family; empty: the system's choice
+}
+
+// Route is where mail for some domains goes instead of to its MX hosts.
+type Route struct {
+	Match        string // "example.net", ".example.net" for all names below it, or "*"
+	MX           bool   // by MX after all: an exception from a wider route. The fields below are empty then
+	Host         string // A-label name, or an IP address without brackets
+	Port         uint16
+	TLS          Policy // never empty
+	Username     string // empty: no login
+	PasswordFile string // its first line is the password
+}
+
+// User says as whom the server runs.
+type User struct {
+	RunAs string // user name to change to after binding; empty: stay who we are
+}
+
+// Mailboxes says where local mail is kept.
+type Mailboxes struct {
+	Path string // folder of the Maildirs
+}
+
+// Log says what is written to standard error.
+type Log struct {
+	Level  string // debug, info, warn or error
+	Format string // text or json
+}
+
+// Reports says who hears of what nobody else will.
+type Reports struct {
+	Postmaster address.Mailbox // gets postmaster@ and abuse@ of every domain that has none; zero: a local mailbox
+}
+
+// Setting is the value of one key, for people to look at.
+type Setting struct {
+	Key   string // as in Keys; of a route "routes.example.net"
+	Value string // in TOML
+	Line  int    // in the file; 0: by default
+}
+
+// Settings returns all values in force, in the order of Keys. A key without a value in TOML, such as a certificate that we
+// make ourselves, has its default in words.
+func (c *Config) Settings() []Setting { return append([]Setting(nil), c.settings...) }

@@ -1,0 +1,207 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onwardmail/onward/internal/address"
+)
+
+// Key describes one key of the file, for people and for the tests of the documentation.
+type Key struct {
+	Name    string // with its section: "limits.message_size"; of routes "routes.DOMAIN" and "routes.DOMAIN.host"
+	Type    string
+	Default string // in TOML, or in words if there is none in TOML
+	Allowed string
+	Reload  bool   // a new value takes effect at SIGHUP; otherwise at a restart
+	Doc     string // one sentence
+}
+
+// Section returns the part of the name before the dot, or "".
+func (k Key) Section() string {
+	section, _, found := strings.Cut(k.Name, ".")
+	if !found {
+		return ""
+	}
+	return section
+}
+
+// Keys returns all keys of the file in the order of the documentation.
+func Keys() []Key {
+	all := specs()
+	keys := make([]Key, 0, len(all)+len(routeKeys()))
+	for _, s := range all {
+		keys = append(keys, s.Key)
+	}
+	return append(keys, routeKeys()...)
+}
+
+// spec is a key and where its value goes.
+type spec struct {
+	Key
+	toml string // the default to read; empty: the field keeps its zero value
+	set  func(c *Config, v any) error
+}
+
+// Whether a new value takes effect at SIGHUP.
+const (
+	reload  = true
+	restart = false
+)
+
+// key makes a spec. byDefault is TOML, or words in parentheses if the default is no value.
+func key[T any](name, byDefault string, when bool, r reader[T], field func(*Config) *T, doc string) spec {
+	s := spec{Key: Key{Name: name, Type: r.kind, Default: byDefault, Allowed: r.allowed, Reload: when, Doc: doc}, toml: byDefault}
+	if words, ok := strings.CutPrefix(byDefault, "("); ok {
+		s.Default, s.toml = strings.TrimSuffix(words, ")"), ""
+	}
+	s.set = func(c *Config, v any) error {
+		value, err := r.read(v)
+		if err == nil {
+			*field(c) = value
+		}
+		return err
+	}
+	return s
+}
+
+const (
+	maxElements = 1000 // of a list in the file
+	maxRetries  = 100  // steps of the retry schedule
+)
+
+// specs is the table of all keys but those of routes.
+func specs() []spec {
+	return slices.Concat(serverSpecs(), pathSpecs(), limitSpecs(), restSpecs())
+}
+
+// serverSpecs are the keys that say who the server is and where it listens.
+func serverSpecs() []spec {
+	listeners := list(listenAddress(), "list of addresses", listenAddress().allowed+"; [] for none", 0, maxElements)
+	return []spec{
+		key("hostname", "(the system's host name)", restart, hostname(),
+			func(c *Config) *string { return &c.Hostname },
+			"What the server calls itself in greetings, `Received` fields and reports; it ought to resolve to our address."),
+		key("data", `"onward-data"`, restart, path(),
+			func(c *Config) *string { return &c.Data },
+			"The folder of all that the server keeps: queue, addresses, accounts, keys, control socket."),
+		key("listen.mx", `["127.0.0.1:2525"]`, restart, listeners,
+			func(c *Config) *[]string { return &c.Listen.MX },
+			"Where other servers bring mail; usually port 25."),
+		key("listen.submission", `["127.0.0.1:2587"]`, restart, listeners,
+			func(c *Config) *[]string { return &c.Listen.Submission },
+			"Where users send mail after login, with STARTTLS; usually port 587."),
+		key("listen.submissions", `["127.0.0.1:2465"]`, restart, listeners,
+			func(c *Config) *[]string { return &c.Listen.Submissions },
+			"Where users send mail after login, with TLS from the start; usually port 465."),
+		key("listen.web", `["127.0.0.1:8080"]`, restart, listeners,
+			func(c *Config) *[]string { return &c.Listen.Web },
+			"Where the web pages are."),
+		key("tls.certificate", "(a self-signed one, made at first start)", reload, path(),
+			func(c *Config) *string { return &c.TLS.Certificate },
+			"The PEM file with our certificate, followed by those that vouch for it."),
+		key("tls.key", "(the key of the self-signed certificate)", reload, path(),
+			func(c *Config) *string { return &c.TLS.Key },
+			"The PEM file with the private key of `certificate`; both are given, or neither."),
+	}
+}
+
+// pathSpecs are the keys that say which way mail goes, and for how long it tries.
+func pathSpecs() []spec {
+	networks := list(network(), "list of networks",
+		`IP addresses and networks such as "192.0.2.0/24"; at least /8 (IPv4) or /7 (IPv6)`, 0, maxElements)
+	servers := list(dnsServer(), "list of addresses", dnsServer().allowed, 1, maxElements)
+	retry := list(duration("100ms", "7d"), "list of times", "1 to 100 times of 100ms to 7d; "+timeUnitsText, 1, maxRetries)
+	source := list(localAddress(), "list of addresses", "IP addresses of this machine, at most one IPv4 and one IPv6", 0, maxElements)
+	return []spec{
+		key("relay.networks", `[]`, reload, networks,
+			func(c *Config) *[]netip.Prefix { return &c.Relay.Networks },
+			"Clients that may send to anybody without login; nobody unless listed, this machine included."),
+		key("dns.servers", "(those of /etc/resolv.conf)", restart, servers,
+			func(c *Config) *[]string { return &c.DNS.Servers },
+			"The recursive name servers to ask, in this order."),
+		key("dns.trust_ad", `false`, restart, boolean(),
+			func(c *Config) *bool { return &c.DNS.TrustAD },
+			"Whether to believe these servers when they say that DNSSEC vouches for an answer; one on loopback is always believed."),
+		key("queue.retry", `["1m", "5m", "15m", "30m", "1h", "2h", "4h"]`, reload, retry,
+			func(c *Config) *[]time.Duration { return &c.Queue.Retry },
+			"How long to wait after the first failed attempt, the second, and so on; the last one repeats."),
+		key("queue.expire", `"5d"`, reload, duration("1s", "90d"),
+			func(c *Config) *time.Duration { return &c.Queue.Expire },
+			"How long to keep trying before the sender gets a report."),
+		key("queue.delay_notice", `"4h"`, reload, durationOrNever("1s", "90d"),
+			func(c *Config) *time.Duration { return &c.Queue.DelayNotice },
+			"After how long an authenticated sender is told that a message still waits."),
+		key("delivery.tls", `"opportunistic"`, restart, policy("opportunistic", "require", "none"),
+			func(c *Config) *Policy { return &c.Delivery.TLS },
+			"When TLS is used towards other servers, unless a route says otherwise."),
+		key("delivery.connections", `100`, restart, count(1, 10000),
+			func(c *Config) *int { return &c.Delivery.Connections },
+			"Connections to other servers at one time, all destinations together."),
+		key("delivery.connections_per_destination", `20`, restart, count(1, 1000),
+			func(c *Config) *int { return &c.Delivery.ConnectionsPerDestination },
+			"Connections to one destination at one time."),
+		key("delivery.connect_timeout", `"30s"`, restart, duration("1s", "10m"),
+			func(c *Config) *time.Duration { return &c.Delivery.ConnectTimeout },
+			"How long one address of another server may take to accept a connection."),
+		key("delivery.command_timeout", `"5m"`, restart, duration("1s", "1h"),
+			func(c *Config) *time.Duration { return &c.Delivery.CommandTimeout },
+			"How long another server may take to answer a command; the end of a message always has 10 minutes."),
+		key("delivery.source", `[]`, restart, source,
+			func(c *Config) *[]netip.Addr { return &c.Delivery.Source },
+			"The addresses of this machine to send from; the system chooses where none is given."),
+	}
+}
+
+// limitSpecs are the keys that bound what clients take.
+func limitSpecs() []spec {
+	return []spec{
+		key("limits.message_size", `"50MB"`, reload, size("1KB", "2GB"),
+			func(c *Config) *int64 { return &c.Limits.MessageSize },
+			"The largest message that is accepted."),
+		key("limits.recipients", `1000`, reload, count(1, 100000),
+			func(c *Config) *int { return &c.Limits.Recipients },
+			"Recipients of one message; RFC 5321 asks for at least 100."),
+		key("limits.connections", `1000`, reload, count(1, 100000),
+			func(c *Config) *int { return &c.Limits.Connections },
+			"Clients connected at one time, all SMTP listeners together."),
+		key("limits.connections_per_address", `250`, reload, count(1, 100000),
+			func(c *Config) *int { return &c.Limits.ConnectionsPerAddress },
+			"Clients connected at one time from one address."),
+		key("limits.errors", `20`, reload, count(1, 1000),
+			func(c *Config) *int { return &c.Limits.Errors },
+			"Refused commands in one connection before it is closed."),
+		key("limits.free_disk", `"200MB"`, reload, size("0B", "1000GB"),
+			func(c *Config) *int64 { return &c.Limits.FreeDisk },
+			"Free space on the disk of `data` below which new mail is put off (452 4.3.1) until there is more."),
+		key("limits.command_timeout", `"5m"`, reload, duration("1s", "1h"),
+			func(c *Config) *time.Duration { return &c.Limits.CommandTimeout },
+			"How long a client may take over its next command; RFC 5321 asks for at least 5 minutes."),
+		key("limits.data_timeout", `"5m"`, reload, duration("1s", "1h"),
+			func(c *Config) *time.Duration { return &c.Limits.DataTimeout },
+			"How long a client may take over the next piece of a message."),
+	}
+}
+
+// restSpecs are the keys about the server's surroundings.
+func restSpecs() []spec {
+	return []spec{
+		key("user.run_as", "(the user that started it)", restart, oneLine("user", "the name of a user of this system"),
+			func(c *Config) *string { return &c.User.RunAs },
+			"The user to become once the ports are open; for a server that root starts."),
+		key("mailboxes.path", "(the folder mailboxes in data)", restart, path(),
+			func(c *Config) *string { return &c.Mailboxes.Path },
+			"The folder of the Maildirs of local mailboxes."),
+		key("log.level", `"info"`, reload, word("debug", "info", "warn", "error"),
+			func(c *Config) *string { return &c.Log.Level },
+			"The least important events that are logged."),
+		key("log.format", `"text"`, restart, word("text", "json"),
+			func(c *Config) *string { return &c.Log.Format },
+			"How they are written to standard error: for people, or one JSON object a line."),
+		key("reports.postmaster", "(a local mailbox, postmaster@ and the host name)", restart, mailbox(),
+			func(c *Config) *address.Mailbox { return &c.Reports.Postmaster },
+			"Who gets mail for `postmaster` and `abuse` of the domains that have no such address of their own."),
+	}
+}

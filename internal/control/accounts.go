@@ -1,0 +1,226 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/address"
+)
+
+// AccountRequest makes an account.
+type AccountRequest struct {
+	Login string `json:"login"`
+	// Password is the main password; "" for an account that logs in with app
+	// passwords only.
+	Password string `json:"password,omitempty"`
+	// Identities are further addresses it may send as, "@example.org" for a
+	// whole domain.
+	Identities []string `json:"identities,omitempty"`
+}
+
+// AccountName names an account.
+type AccountName struct {
+	Login string `json:"login"`
+}
+
+// PasswordRequest changes a main password; "" removes it.
+type PasswordRequest struct {
+	Login    string `json:"login"`
+	Password string `json:"password"`
+}
+
+// EnableRequest enables or disables an account.
+type EnableRequest struct {
+	Login   string `json:"login"`
+	Enabled bool   `json:"enabled"`
+}
+
+// AccountInfo is an account without its secrets.
+type AccountInfo struct {
+	account.Account
+	// HasPassword says that there is a main password.
+	HasPassword bool `json:"has_password"`
+	// AppPasswords counts those that are active.
+	AppPasswords int      `json:"app_passwords"`
+	Warnings     []string `json:"warnings,omitempty"`
+}
+
+// AddAccount makes an account.
+func (s *Service) AddAccount(ctx context.Context, q AccountRequest) (AccountInfo, error) {
+	m, err := parseMailbox(q.Login)
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	a := account.Account{Login: account.NormalizeLogin(m.String()), Created: now()}
+	if a.Identities, err = parseIdentities(q.Identities); err != nil {
+		return AccountInfo{}, err
+	}
+	switch _, err := s.opt.Accounts.Account(ctx, a.Login); {
+	case err == nil:
+		return AccountInfo{}, accountExists(a.Login)
+	case !errors.Is(err, account.ErrNotFound):
+		return AccountInfo{}, trouble("look up the account "+a.Login, err)
+	}
+	if q.Password != "" {
+		if a.Hash, err = s.hash(a.Login, q.Password); err != nil {
+			return AccountInfo{}, err
+		}
+	}
+	if err := s.opt.Accounts.AddAccount(ctx, a); err != nil {
+		if errors.Is(err, account.ErrExists) {
+			return AccountInfo{}, accountExists(a.Login)
+		}
+		return AccountInfo{}, trouble("add the account "+a.Login, err)
+	}
+	info := AccountInfo{Account: a, HasPassword: a.Hash != ""}
+	if !info.HasPassword {
+		info.Warnings = append(info.Warnings, "it has no main password; make an app password with: onward account app-password add "+a.Login+" --name NAME")
+	}
+	switch ours, err := s.opt.Resolver.Ours(ctx, m.Domain); {
+	case err != nil:
+		return info, trouble("look up the domain of "+a.Login, err)
+	case !ours:
+		info.Warnings = append(info.Warnings, fmt.Sprintf("%s is not a domain of this server: %s can send, but mail to it does not arrive here", m.Domain.Unicode(), a.Login))
+	}
+	return info, nil
+}
+
+func accountExists(login string) error {
+	return fail(Exists, "the account %s exists already; change its password with: onward account passwd %s", login, login)
+}
+
+// parseIdentities brings identities to the form in which they are compared.
+func parseIdentities(list []string) ([]string, error) {
+	var ids []string
+	for _, text := range list {
+		id := ""
+		if domain, whole := strings.CutPrefix(strings.TrimSpace(text), "@"); whole {
+			d, err := parseDomain(domain)
+			if err != nil {
+				return nil, err
+			}
+			id = "@" + d.String()
+		} else {
+			m, err := parseMailbox(text)
+			if err != nil {
+				return nil, err
+			}
+			id = m.Key()
+		}
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// knownAccount returns an account, or the error that says that there is none.
+func (s *Service) knownAccount(ctx context.Context, login string) (account.Account, error) {
+	login = account.NormalizeLogin(login)
+	if login == "" {
+		return account.Account{}, fail(Invalid, "name the account, like anna@example.org")
+	}
+	a, err := s.opt.Accounts.Account(ctx, login)
+	switch {
+	case errors.Is(err, account.ErrNotFound):
+		return a, fail(NotFound, "there is no account %s; see those that are with: onward account list", login)
+	case err != nil:
+		return a, trouble("look up the account "+login, err)
+	}
+	return a, nil
+}
+
+func (s *Service) hash(login, password string) (string, error) {
+	if err := checkPassword(login, password); err != nil {
+		return "", err
+	}
+	hash, err := account.HashPassword(password, s.opt.PasswordCost, s.opt.Random)
+	if err != nil {
+		return "", trouble("hash the password", err)
+	}
+	return hash, nil
+}
+
+// SetPassword changes or removes the main password.
+func (s *Service) SetPassword(ctx context.Context, q PasswordRequest) (AccountInfo, error) {
+	a, err := s.knownAccount(ctx, q.Login)
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	a.Hash = ""
+	if q.Password != "" {
+		if a.Hash, err = s.hash(a.Login, q.Password); err != nil {
+			return AccountInfo{}, err
+		}
+	}
+	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
+		return AccountInfo{}, trouble("change the password of "+a.Login, err)
+	}
+	return s.accountInfo(ctx, a)
+}
+
+// EnableAccount enables or disables an account. Disabled, it cannot log in
+// from now on; sessions that are logged in end by themselves.
+func (s *Service) EnableAccount(ctx context.Context, q EnableRequest) (AccountInfo, error) {
+	a, err := s.knownAccount(ctx, q.Login)
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	a.Disabled = !q.Enabled
+	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
+		return AccountInfo{}, trouble("change the account "+a.Login, err)
+	}
+	return s.accountInfo(ctx, a)
+}
+
+func (s *Service) accountInfo(ctx context.Context, a account.Account) (AccountInfo, error) {
+	passwords, err := s.opt.Accounts.AppPasswords(ctx, a.Login)
+	if err != nil {
+		return AccountInfo{}, trouble("list the app passwords of "+a.Login, err)
+	}
+	info := AccountInfo{Account: a, HasPassword: a.Hash != ""}
+	for _, p := range passwords {
+		if p.Status(time.Now()) == "active" {
+			info.AppPasswords++
+		}
+	}
+	return info, nil
+}
+
+// ListAccounts lists all accounts by login.
+func (s *Service) ListAccounts(ctx context.Context, _ Nothing) ([]AccountInfo, error) {
+	accounts, err := s.opt.Accounts.Accounts(ctx)
+	if err != nil {
+		return nil, trouble("list the accounts", err)
+	}
+	list := make([]AccountInfo, len(accounts))
+	for i, a := range accounts {
+		if list[i], err = s.accountInfo(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// RemoveAccount removes an account with its app passwords.
+func (s *Service) RemoveAccount(ctx context.Context, q AccountName) (Removed, error) {
+	a, err := s.knownAccount(ctx, q.Login)
+	if err != nil {
+		return Removed{}, err
+	}
+	if err := s.opt.Accounts.RemoveAccount(ctx, a.Login); err != nil {
+		return Removed{}, trouble("remove the account "+a.Login, err)
+	}
+	r := Removed{Removed: a.Login}
+	if m, err := address.ParseMailbox(a.Login); err == nil {
+		if _, err := s.opt.Recipients.Address(ctx, m); err == nil {
+			r.Warnings = append(r.Warnings, "the address "+a.Login+" still takes mail; remove it with: onward address remove "+a.Login)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,317 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/onwardmail/onward/internal/address"
+	"github.com/onwardmail/onward/internal/dsn"
+	"github.com/onwardmail/onward/internal/message"
+	"github.com/onwardmail/onward/internal/queue"
+	"github.com/onwardmail/onward/internal/recipient"
+	"github.com/onwardmail/onward/internal/reply"
+	"github.com/onwardmail/onward/internal/smtp"
+	"github.com/onwardmail/onward/internal/transaction"
+)
+
+// mail is one open transaction.
+type mail struct {
+	h        *Handler
+	settings *Settings
+	peer     *transaction.Peer
+	from     address.Mailbox
+	params   smtp.MailParams
+
+	// accepted counts the RCPTs that were accepted; recipients are what they
+	// lead to.
+	accepted   int
+	recipients []*queue.Recipient
+	// spf holds the verdict on the reverse-path once it is known; nil if nobody
+	// needs it.
+	spf  chan bool
+	stop context.CancelFunc
+	body *content
+}
+
+// Recipient decides about a forward-path, once: what it leads to is kept.
+func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.RcptParams) reply.Reply {
+	if m.settings.MaxRecipients > 0 && m.accepted >= m.settings.MaxRecipients {
+		return reply.TooManyRecipients() // rfc5321#4.5.3.1.10
+	}
+	if !to.IsASCII() && !m.params.UTF8 {
+		return reply.NonASCIIAddress()
+	}
+	res, err := m.h.opt.Resolver.Resolve(ctx, to)
+	if err != nil {
+		m.h.opt.Logger.Error("look up an address", "session", m.peer.Session, "error", err)
+		return reply.DirectoryDown()
+	}
+	if res.Verdict == recipient.NotOurs {
+		if m.peer.Login == "" && !m.settings.trusted(m.peer) {
+			return reply.RelayDenied(to)
+		}
+		res = recipient.Resolution{Verdict: recipient.Accept, Targets: []recipient.Target{{Mailbox: to}}}
+	}
+	r := answer(to, res)
+	if !r.Positive() {
+		return r
+	}
+	if len(m.recipients)+len(res.Targets) > queueMost {
+		return reply.TooManyRecipients()
+	}
+	m.accepted++
+	for _, t := range res.Targets {
+		m.add(to, t, params)
+	}
+	m.askSPF()
+	return r
+}
+
+// queueMost bounds the recipients of one message after forwarding.
+const queueMost = 20_000
+
+// add keeps one target. A recipient that was named twice gets one copy.
+func (m *mail) add(to address.Mailbox, t recipient.Target, params smtp.RcptParams) {
+	for _, r := range m.recipients {
+		if r.Address == to && r.Target == t.Mailbox {
+			return
+		}
+	}
+	m.recipients = append(m.recipients, Recipient(to, t, params, m.settings.Route))
+}
+
+// Recipient makes the queue's recipient of a target.
+func Recipient(to address.Mailbox, t recipient.Target, params smtp.RcptParams, route func(address.Mailbox) queue.Destination) *queue.Recipient {
+	r := &queue.Recipient{Address: to, Target: t.Mailbox, Hidden: t.Hidden && t.Mailbox != to, Params: params}
+	if t.Local {
+		r.Destination = queue.Maildir
+	} else {
+		r.Destination = route(t.Mailbox)
+	}
+	return r
+}
+
+// askSPF begins to ask whether reports may go to the reverse-path, so that the
+// answer is there when the content has come.
+func (m *mail) askSPF() {
+	if m.spf != nil || m.h.opt.SPF == nil || m.from.IsZero() || m.peer.Login != "" || m.settings.trusted(m.peer) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), spfPatience)
+	m.stop = cancel
+	verdict := make(chan bool, 1)
+	m.spf = verdict
+	client, helo, from := m.peer.Remote.Addr(), m.peer.Helo, m.from
+	go func() { verdict <- m.h.opt.SPF(ctx, client, helo, from) }()
+}
+
+// basis says why reports may go to the reverse-path.
+func (m *mail) basis(ctx context.Context) dsn.Basis {
+	switch {
+	case m.peer.Login != "":
+		return dsn.Authenticated
+	case m.settings.trusted(m.peer):
+		return dsn.TrustedNetwork
+	case m.spf == nil:
+		return dsn.BasisNone
+	}
+	select {
+	case pass := <-m.spf:
+		if pass {
+			return dsn.SPFPass
+		}
+	case <-ctx.Done():
+	case <-time.After(spfPatience):
+	}
+	return dsn.BasisNone
+}
+
+// Content opens the receiving of content.
+func (m *mail) Content(context.Context) (transaction.Content, reply.Reply) {
+	if m.h.opt.DiskLow() {
+		return nil, reply.StorageLow()
+	}
+	m.body = &content{m: m, stored: m.h.opt.NewBuffer()}
+	m.body.scan.Limit = m.settings.MaxHeader
+	return m.body, reply.Reply{}
+}
+
+// Abort gives the transaction up.
+func (m *mail) Abort() {
+	if m.stop != nil {
+		m.stop()
+	}
+	if m.body != nil {
+		m.body.stored.Abort()
+	}
+}
+
+// content takes the message of one transaction.
+type content struct {
+	m      *mail
+	stored queue.Content
+	scan   message.HeaderScanner
+	refuse reply.Reply
+	err    error
+}
+
+// Write scans the header section and stores; the first trouble is kept for
+// Commit.
+func (c *content) Write(p []byte) (int, error) {
+	if c.err != nil || !c.refuse.IsZero() {
+		return len(p), nil
+	}
+	if _, err := c.scan.Write(p); err == nil && c.scan.TooLarge() {
+		c.Refuse(reply.HeaderTooLarge(strconv.Itoa(c.m.settings.MaxHeader)))
+		return len(p), nil
+	}
+	n, err := c.stored.Write(p)
+	if err != nil {
+		c.err = err
+		c.stored.Abort()
+	}
+	return n, err
+}
+
+// Refuse notes why the message will not be taken; the first reason counts.
+func (c *content) Refuse(r reply.Reply) {
+	if c.refuse.IsZero() {
+		c.refuse = r
+		c.stored.Abort()
+	}
+}
+
+// Commit makes the message durable and answers. 250 means that it is on stable
+// storage and that we are responsible (rfc5321#6.1).
+func (c *content) Commit(ctx context.Context) []reply.Reply {
+	defer c.m.Abort()
+	r := c.commit(ctx)
+	if c.m.peer.Service != transaction.LMTP {
+		return []reply.Reply{r}
+	}
+	replies := make([]reply.Reply, c.m.accepted) // rfc2033#4.2
+	for i := range replies {
+		replies[i] = r
+	}
+	return replies
+}
+
+func (c *content) commit(ctx context.Context) reply.Reply {
+	m := c.m
+	switch {
+	case c.err != nil:
+		return m.h.trouble("take the content of a message", m.peer, c.err)
+	case !c.refuse.IsZero():
+		return c.refuse
+	case c.scan.Received() > MaxReceived: // rfc5321#6.3
+		return reply.TooManyReceived(strconv.Itoa(MaxReceived))
+	}
+	e, err := c.entry(ctx)
+	if err != nil {
+		return m.h.trouble("read the header section of a message", m.peer, err)
+	}
+	if err := m.h.opt.Queue.Enqueue(ctx, e); err != nil {
+		return m.h.trouble("store a message", m.peer, err)
+	}
+	m.h.opt.Logger.Info("accepted", "session", m.peer.Session, "message", e.Message.ID,
+		"from", m.from.String(), "recipients", len(e.Recipients), "size", e.Message.Size)
+	return reply.Queued(e.Message.ID.String())
+}
+
+// entry makes the queue's message: identity, trace field, edits, recipients.
+func (c *content) entry(ctx context.Context) (*queue.Entry, error) {
+	m := c.m
+	header, err := c.scan.Header()
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	msg := &queue.Message{
+		ID: m.h.opt.IDs.Next(now), Received: now, From: m.from, Params: m.params,
+		Size: c.stored.Size(), HeaderSize: c.scan.HeaderSize(), EightBit: c.scan.EightBit(),
+		Origin:     m.origin(),
+		Basis:      m.basis(ctx),
+		HeaderFrom: short(header.Text("From")), Subject: short(header.Text("Subject")),
+		MessageID: short(header.Value("Message-ID")),
+	}
+	for i, r := range m.recipients {
+		r.ID = queue.RecipientID{Message: msg.ID, N: i + 1}
+	}
+	if fields := header.Fields(); len(fields) > 0 && fields[0].Name() == "" && bytes.HasPrefix(fields[0].Raw, []byte("From ")) {
+		// The separator of an mbox file, piped in whole, is no field.
+		msg.Edits = append(msg.Edits, message.Edit{Kind: message.Drop, Field: 0, Rule: "rfc4155 From_ line"})
+	}
+	if m.peer.Service.Submits() || m.peer.Service == transaction.Local {
+		msg.Edits = append(msg.Edits, m.submissionEdits(header, now)...)
+	}
+	// The last one prepended stands on top, where the trace field belongs.
+	msg.Edits = append(msg.Edits, message.Edit{Kind: message.Prepend, Text: m.received(msg), Rule: "rfc5321#4.4 Received"})
+	return &queue.Entry{Message: msg, Recipients: m.recipients, Content: c.stored}, nil
+}
+
+// received is the trace field. It names the recipient only if the client named
+// just that one (rfc5321#7.2), and never the target.
+func (m *mail) received(msg *queue.Message) string {
+	p := m.peer
+	r := message.Received{
+		Helo: p.Helo, Addr: p.Remote.Addr().Unmap(), By: m.h.opt.Hostname, ID: msg.ID.String(), Date: msg.Received,
+		Protocol: message.Protocol(p.Service == transaction.LMTP, p.Extended, p.TLS != nil, p.Login != "", m.params.UTF8),
+	}
+	if p.Service == transaction.Local {
+		r.Helo, r.Protocol = "", ""
+		r.Addr = msg.Origin.Remote
+	}
+	if p.TLS != nil {
+		r.TLSVersion, r.TLSCipher = p.TLS.Version, p.TLS.Cipher
+	}
+	if m.accepted == 1 {
+		r.For = m.recipients[0].Address
+	}
+	return r.Field()
+}
+
+// submissionEdits mends what a mail program left out (rfc6409#8) and takes away
+// what recipients must not see.
+func (m *mail) submissionEdits(h message.Header, now time.Time) message.EditList {
+	var edits message.EditList
+	if !h.Has("Date") { // rfc6409#8.2, rfc5322#3.6
+		edits = append(edits, message.Edit{Kind: message.Prepend, Text: "Date: " + message.FormatDate(now) + "\r\n", Rule: "rfc6409#8.2 Date"})
+	}
+	if !h.Has("Message-ID") { // rfc6409#8.3
+		id := message.MessageID(m.h.opt.Random(), m.h.opt.Hostname)
+		edits = append(edits, message.Edit{Kind: message.Prepend, Text: "Message-ID: " + id + "\r\n", Rule: "rfc6409#8.3 Message-ID"})
+	}
+	for i, f := range h.Fields() {
+		if f.Is("Bcc") { // rfc5322#3.6.3
+			edits = append(edits, message.Edit{Kind: message.Drop, Field: i, Rule: "rfc5322#3.6.3 Bcc"})
+		}
+	}
+	return edits
+}
+
+func (m *mail) origin() queue.Origin {
+	p := m.peer
+	o := queue.Origin{
+		Service: string(p.Service), Remote: p.Remote.Addr().Unmap(), Helo: p.Helo,
+		Login: p.Login, Credential: p.Credential, Session: p.Session,
+	}
+	if p.TLS != nil {
+		o.TLS = p.TLS.Version + " " + p.TLS.Cipher
+	}
+	return o
+}
+
+// short keeps what the log shows of a field within 200 octets.
+func short(s string) string {
+	const most = 200
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && s[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return s[:cut]
+}

@@ -1,0 +1,110 @@
+package onward
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/onwardmail/onward/internal/config"
+)
+
+// The self-signed certificate, in the data folder.
+const (
+	selfSignedCert = "selfsigned-cert.pem"
+	selfSignedKey  = "selfsigned-key.pem"
+	selfSignedLife = 10 * 365 * 24 * time.Hour
+)
+
+// loadCertificate reads the configured certificate, or the self-signed one,
+// which it makes at the first start.
+func (s *Server) loadCertificate(c *config.Config) (*tls.Certificate, error) {
+	certFile, keyFile := c.TLS.Certificate, c.TLS.Key
+	if certFile == "" {
+		certFile, keyFile = filepath.Join(c.Data, selfSignedCert), filepath.Join(c.Data, selfSignedKey)
+		if _, err := os.Stat(keyFile); errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Stat(c.Data); errors.Is(err, os.ErrNotExist) {
+				s.First = true
+			}
+			if err := makeSelfSigned(c.Hostname, certFile, keyFile); err != nil {
+				return nil, err
+			}
+		}
+	}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate %s and its key %s cannot be used: %w; both must be PEM files that belong together (tls.certificate, tls.key)", certFile, keyFile, err)
+	}
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		return nil, fmt.Errorf("the certificate %s cannot be read: %w", certFile, err)
+	}
+	cert.Leaf = leaf
+	if now := time.Now(); now.After(leaf.NotAfter) {
+		s.log.Warn("the certificate has expired; clients will refuse it: renew it and reload (SIGHUP)", "file", certFile, "since", leaf.NotAfter)
+	} else if c.TLS.Certificate != "" && leaf.VerifyHostname(c.Hostname) != nil {
+		s.log.Warn("the certificate is not for the host name; clients that check will refuse it", "file", certFile, "hostname", c.Hostname)
+	}
+	return &cert, nil
+}
+
+// tlsConfig is asked at each handshake, so that Reload takes effect at once.
+func (s *Server) tlsConfig() *tls.Config {
+	cert := s.cert.Load()
+	if cert == nil {
+		return nil
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12, // rfc8996, rfc9325#3.1.1
+		Certificates: []tls.Certificate{*cert},
+	}
+}
+
+func makeSelfSigned(hostname, certFile, keyFile string) error {
+	fail := func(err error) error { return fmt.Errorf("make a self-signed certificate: %w", err) }
+	if err := os.MkdirAll(filepath.Dir(certFile), 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w; give another folder with the key data, or make this one writable", err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fail(err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return fail(err)
+	}
+	now := time.Now()
+	t := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: hostname},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(selfSignedLife),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		DNSNames:              []string{hostname, "localhost"},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
+	if err != nil {
+		return fail(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		return fmt.Errorf("write the self-signed certificate: %w; the data folder must be writable (key data)", err)
+	}
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+		return fmt.Errorf("write the key of the self-signed certificate: %w; the data folder must be writable (key data)", err)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package onward
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/config"
+	"github.com/onwardmail/onward/internal/control"
+	"github.com/onwardmail/onward/internal/intake"
+	"github.com/onwardmail/onward/internal/queue"
+	"github.com/onwardmail/onward/internal/recipient"
+	"github.com/onwardmail/onward/internal/store"
+)
+
+// Version is the version of the program, set by cmd/onward.
+type Version string
+
+// openControl makes the operations and their socket.
+func (s *Server) openControl() error {
+	l, err := control.Listen(s.config.Data)
+	if err != nil {
+		return fmt.Errorf("open the control socket: %w", err)
+	}
+	s.controlSocket = l
+	s.control = control.New(control.Options{
+		Recipients: s.directory, Accounts: s.directory, Queue: s.queue, Resolver: s.resolver, Intake: s.handler,
+		AppPasswordKey: s.keys.Key(store.KeyAppPassword), PasswordCost: s.opt.Cost, Random: rand.Reader,
+		Runner: running{s}, Version: string(s.opt.Version),
+	})
+	return nil
+}
+
+// running is the server as the operations see it.
+type running struct{ s *Server }
+
+func (r running) Wake() { r.s.manager.Wake() }
+
+func (r running) Reload(context.Context) error { return r.s.Reload() }
+
+func (r running) Status(context.Context) control.Status {
+	s := r.s
+	st := control.Status{
+		Version: string(s.opt.Version), PID: os.Getpid(), Hostname: s.config.Hostname, Data: s.config.Data,
+		Started: s.started, Connections: s.smtpd.Counts().Open,
+	}
+	for _, l := range s.listeners {
+		st.Listeners = append(st.Listeners, control.Listener{Service: l.service, Address: l.Addr().String()})
+	}
+	if err := s.queue.Health(); err != nil {
+		st.Stopped = err.Error()
+	}
+	return st
+}
+
+// OpenLocal opens the stores of a configuration under the folder's lock, while
+// no server runs, and returns the same operations as a server's socket gives.
+// What is submitted waits in the queue for the next start. It wraps
+// control.ErrBusy while another process holds the folder.
+func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control.Service, closer func() error, err error) {
+	if err := store.MakeFolder(c.Data); err != nil {
+		return nil, nil, err
+	}
+	var undo []func() error
+	closer = func() error {
+		var errs []error
+		for i := len(undo) - 1; i >= 0; i-- {
+			errs = append(errs, undo[i]())
+		}
+		return errors.Join(errs...)
+	}
+	defer func() {
+		if err != nil {
+			closer() //nolint:errcheck // the error that counts is returned
+		}
+	}()
+	lock, err := store.Lock(c.Data)
+	if err != nil {
+		if errors.Is(err, store.ErrLocked) {
+			err = fmt.Errorf("%w: %w", control.ErrBusy, err)
+		}
+		return nil, nil, err
+	}
+	undo = append(undo, lock.Unlock)
+	keys, err := store.LoadKeys(c.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	q, err := store.OpenQueue(c.Data, store.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	undo = append(undo, q.Close)
+	d, err := store.OpenDirectory(c.Data, store.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	undo = append(undo, d.Close)
+	resolver := &recipient.Resolver{Directory: d, Postmaster: postmaster(c)}
+	low := watchDisk(c.Data, c.Limits.FreeDisk)
+	handler := intake.New(intake.Options{
+		Hostname: c.Hostname, Resolver: resolver, Accounts: d, IDs: newIDs(), Queue: shelf{q, schedule(c)},
+		Checker:   account.NewChecker(d, keys.Key(store.KeyAppPassword), account.DefaultCost(), 0),
+		NewBuffer: q.NewContent, DiskLow: low.isLow, Random: randomText,
+	}, settings(c))
+	return control.New(control.Options{
+		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
+		AppPasswordKey: keys.Key(store.KeyAppPassword), PasswordCost: account.DefaultCost(), Random: rand.Reader,
+		Version: string(version),
+	}), closer, nil
+}
+
+// shelf stores mail while no server runs: it waits for the next start.
+type shelf struct {
+	store    queue.Store
+	schedule queue.Schedule
+}
+
+func (s shelf) Enqueue(ctx context.Context, e *queue.Entry) error {
+	now := time.Now()
+	for _, r := range e.Recipients {
+		r.State, r.Due, r.Expires = queue.Waiting, now, now.Add(s.schedule.Expire)
+	}
+	return s.store.Enqueue(ctx, queue.Lease{}, e)
+}
+
+// serveControl serves the socket until the server closes.
+func (s *Server) serveControl(l net.Listener) {
+	if err := s.control.Serve(s.ctx, l, s.log); err != nil {
+		s.fail(err)
+	}
+}

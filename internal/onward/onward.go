@@ -1,0 +1,436 @@
+// Package onward is the assembly: it makes a running server out of a
+// configuration. It is the one package that sees all the others, and New is to
+// be read from top to bottom: what is made, out of what, in which order.
+//
+//	config ─► folder, lock, keys ─► stores ─► deliver ─► queue.Manager
+//	       ─► recipient, account ─► intake ─► smtpd ─► listeners
+//	       ─► control (onward.sock), web
+//
+// It promises that a server which New returned has all its ports and its
+// folder; that Shutdown loses nothing: sessions in a transaction may finish,
+// deliveries under way too, and the rest stays in the queue; and that Reload
+// either puts a whole new configuration into force or changes nothing.
+package onward
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/address"
+	"github.com/onwardmail/onward/internal/config"
+	"github.com/onwardmail/onward/internal/control"
+	"github.com/onwardmail/onward/internal/deliver"
+	"github.com/onwardmail/onward/internal/dns"
+	"github.com/onwardmail/onward/internal/intake"
+	"github.com/onwardmail/onward/internal/mailauth/spf"
+	"github.com/onwardmail/onward/internal/queue"
+	"github.com/onwardmail/onward/internal/recipient"
+	"github.com/onwardmail/onward/internal/smtpd"
+	"github.com/onwardmail/onward/internal/store"
+)
+
+// Retention of the delivery log, and how often old rows are cleared away.
+const (
+	LogRetention = 90 * 24 * time.Hour
+	pruneEvery   = time.Hour
+)
+
+// Options are what a server is made of. Only Config is required; the rest lets
+// tests and the demo put in networks, resolvers and outputs of their own.
+type Options struct {
+	Config *config.Config
+	// Reread reads the configuration again, for Reload; nil: there is none.
+	Reread func() (*config.Config, error)
+	Logger *slog.Logger
+	// Level is the level of Logger, which Reload sets; nil: it stays.
+	Level *slog.LevelVar
+	// Listen opens a listener; by default net.Listen on TCP.
+	Listen func(service, addr string) (net.Listener, error)
+	// Dial opens outgoing connections; by default a net.Dialer does.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Resolver is used instead of the configured name servers.
+	Resolver dns.Resolver
+	// Lang is the language of reports; "" is English.
+	Lang string
+	// Cost is the cost of main passwords; the zero Cost is the default.
+	Cost account.Cost
+	// MXPort is the port of mail exchangers; 0 is 25.
+	MXPort int
+	// Version is told by status.
+	Version Version
+	// Store opens the databases in another way, for tests with failing disks.
+	Store store.Options
+}
+
+// Server is a running server.
+type Server struct {
+	opt Options
+	log *slog.Logger
+
+	lock      *store.FolderLock
+	keys      *store.Keys
+	queue     *store.Queue
+	directory *store.Directory
+	manager   *queue.Manager
+	deliverer *deliver.Deliverer
+	resolver  *recipient.Resolver
+	handler   *intake.Handler
+	smtpd     *smtpd.Server
+	web       *http.Server
+	control   *control.Service
+	listeners []listener
+	// controlSocket is nil before it is open and once control serves it.
+	controlSocket net.Listener
+	cert          atomic.Pointer[tls.Certificate]
+	low           *diskWatch
+
+	mu     sync.Mutex // guards config
+	config *config.Config
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	failed chan error
+
+	// First says that this start made the data folder.
+	First     bool
+	Recovered queue.Recovered
+	started   time.Time
+}
+
+// New opens the folder, the stores and the ports. Nothing is served before
+// Start. An error names what is wrong and what to do.
+func New(ctx context.Context, opt Options) (s *Server, err error) {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Cost == (account.Cost{}) {
+		opt.Cost = account.DefaultCost()
+	}
+	s = &Server{opt: opt, log: opt.Logger, config: opt.Config, failed: make(chan error, 1), started: time.Now()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			s.close()
+			s = nil
+		}
+	}()
+	c := opt.Config
+	cert, err := s.loadCertificate(c)
+	if err != nil {
+		return s, err
+	}
+	s.cert.Store(cert)
+	if s.listeners, err = s.open(c); err != nil {
+		return s, err
+	}
+	if err := s.openFolder(c); err != nil {
+		return s, err
+	}
+	if err := s.openStores(ctx); err != nil {
+		return s, err
+	}
+	names, err := s.makeResolver(c)
+	if err != nil {
+		return s, err
+	}
+	s.assemble(c, names)
+	if err := s.openControl(); err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+// openFolder makes the data folder where there is none, takes its lock and
+// changes to the configured user: from here on we own nothing of root's.
+func (s *Server) openFolder(c *config.Config) error {
+	if _, err := os.Stat(c.Data); errors.Is(err, os.ErrNotExist) {
+		s.First = true
+	}
+	if err := store.MakeFolder(c.Data); err != nil {
+		return err
+	}
+	if err := dropRights(c); err != nil {
+		return err
+	}
+	lock, err := store.Lock(c.Data)
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	if s.keys, err = store.LoadKeys(c.Data); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) openStores(ctx context.Context) error {
+	data := s.config.Data
+	var err error
+	if s.queue, err = store.OpenQueue(data, s.opt.Store); err != nil {
+		return err
+	}
+	if s.directory, err = store.OpenDirectory(data, s.opt.Store); err != nil {
+		return err
+	}
+	s.low = watchDisk(data, s.config.Limits.FreeDisk)
+	if s.Recovered, err = s.queue.Recover(ctx, s.incarnation(), time.Now()); err != nil {
+		return fmt.Errorf("recover the queue in %s: %w", data, err)
+	}
+	return nil
+}
+
+// incarnation names this run of the process in leases.
+func (s *Server) incarnation() int64 { return s.started.UnixNano() }
+
+// makeResolver asks the configured name servers, else those of the system.
+func (s *Server) makeResolver(c *config.Config) (dns.Resolver, error) {
+	if s.opt.Resolver != nil {
+		return s.opt.Resolver, nil
+	}
+	o := dns.Options{Servers: c.DNS.Servers, TrustAD: c.DNS.TrustAD}
+	if len(o.Servers) == 0 {
+		text, err := os.ReadFile("/etc/resolv.conf")
+		if err != nil {
+			s.log.Warn("cannot read /etc/resolv.conf; asking 127.0.0.1", "error", err)
+		}
+		var trust bool
+		o.Servers, trust = dns.ParseResolvConf(text)
+		o.TrustAD = o.TrustAD || trust
+		if len(o.Servers) == 0 {
+			o.Servers = []string{"127.0.0.1:53"} // resolv.conf(5): the default
+		}
+	}
+	r, err := dns.NewClient(o)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// assemble makes the engines and joins them.
+func (s *Server) assemble(c *config.Config, names dns.Resolver) {
+	ids := newIDs()
+	s.resolver = &recipient.Resolver{Directory: s.directory, Postmaster: postmaster(c)}
+	s.deliverer = deliver.New(s.deliverOptions(c, names))
+	s.manager = queue.NewManager(queue.Options{
+		Store: s.queue, Deliverer: s.deliverer, Incarnation: s.incarnation(), Logger: s.log,
+		Schedule:       schedule(c),
+		PerDestination: c.Delivery.ConnectionsPerDestination, Workers: c.Delivery.Connections,
+		Reporter: &queue.Reporter{
+			Hostname: c.Hostname, Lang: s.opt.Lang, Store: s.queue, IDs: ids, Random: randomText,
+			Explain: meaning, Expand: s.expand,
+		},
+	})
+	s.handler = intake.New(intake.Options{
+		Hostname: c.Hostname, Resolver: s.resolver, Accounts: s.directory, Queue: s.manager, IDs: ids,
+		Checker:   account.NewChecker(s.directory, s.keys.Key(store.KeyAppPassword), s.opt.Cost, 0),
+		NewBuffer: s.queue.NewContent, DiskLow: s.low.isLow, Random: randomText, Logger: s.log,
+		SPF: func(ctx context.Context, client netip.Addr, helo string, from address.Mailbox) bool {
+			res, _ := spf.Check(ctx, names, client, helo, from)
+			return res == spf.Pass
+		},
+	}, settings(c))
+	s.smtpd = smtpd.NewServer(s.handler, s.smtpdOptions(c))
+	s.web = s.webServer(c)
+}
+
+// Start serves. It returns at once.
+func (s *Server) Start() {
+	s.manager.Start()
+	for _, l := range s.listeners {
+		s.done.Go(func() {
+			var err error
+			if l.service == serviceWeb {
+				if err = s.web.Serve(l.Listener); errors.Is(err, http.ErrServerClosed) {
+					err = nil
+				}
+			} else {
+				err = s.smtpd.Serve(s.ctx, l.Listener, l.profile)
+			}
+			if err != nil {
+				s.fail(fmt.Errorf("serve %s on %s: %w", l.service, l.Addr(), err))
+			}
+		})
+	}
+	socket := s.controlSocket
+	s.controlSocket = nil
+	s.done.Go(func() { s.serveControl(socket) })
+	s.done.Go(s.housekeeping)
+}
+
+// fail notes a failure that ends the server.
+func (s *Server) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// Failed tells of a failure after which the server should be shut down.
+func (s *Server) Failed() <-chan error { return s.failed }
+
+// housekeeping clears away what is older than its retention.
+func (s *Server) housekeeping() {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case now := <-tick.C:
+			if _, err := s.queue.Prune(s.ctx, now.Add(-LogRetention)); err != nil && s.ctx.Err() == nil {
+				s.log.Error("clear the delivery log of old rows", "error", err)
+			}
+		}
+	}
+}
+
+// Shutdown drains: nothing new is accepted, open transactions and deliveries
+// may end until ctx does, everything else stays in the queue.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.smtpd.Shutdown(ctx)
+	s.web.Shutdown(ctx) //nolint:errcheck // what is still open is closed with the process
+	// Deliveries get what is left of the time, but not all of it at a dead host.
+	if e := s.manager.Close(ctx); e != nil && err == nil {
+		err = e
+	}
+	if e := s.deliverer.Close(ctx); e != nil && err == nil {
+		err = e
+	}
+	s.close()
+	return err
+}
+
+// close gives back what has been opened, in the opposite order.
+func (s *Server) close() {
+	s.cancel()
+	if s.controlSocket != nil {
+		s.controlSocket.Close()
+	}
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	s.done.Wait()
+	if s.directory != nil {
+		if err := s.directory.Close(); err != nil {
+			s.log.Error("close the directory", "error", err)
+		}
+	}
+	if s.queue != nil {
+		if err := s.queue.Close(); err != nil {
+			s.log.Error("close the queue", "error", err)
+		}
+	}
+	if s.lock != nil {
+		s.lock.Unlock() //nolint:errcheck // the lock ends with the process anyway
+	}
+}
+
+// Reload puts a new configuration and new certificates into force, for
+// sessions and deliveries that begin from now on. What needs a restart is
+// named in the error, and then nothing is changed.
+func (s *Server) Reload() error {
+	if s.opt.Reread == nil {
+		return errors.New("there is no configuration file to read again; start the server with --config")
+	}
+	c, err := s.opt.Reread()
+	if err != nil {
+		return fmt.Errorf("the configuration is not changed: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cert, err := s.loadCertificate(c)
+	if err != nil {
+		return fmt.Errorf("the configuration is not changed: %w", err)
+	}
+	restart := needRestart(s.config, c)
+	s.cert.Store(cert)
+	s.config = c
+	s.low.least.Store(c.Limits.FreeDisk)
+	if s.opt.Level != nil {
+		s.opt.Level.Set(logLevel(c.Log.Level))
+	}
+	s.handler.Set(settings(c))
+	s.smtpd.SetOptions(s.smtpdOptions(c))
+	s.deliverer.SetRoutes(routes(c))
+	s.manager.SetSchedule(schedule(c))
+	if _, err := s.queue.Reroute(s.ctx, reroute(c)); err != nil {
+		s.log.Error("move waiting mail to the new routes", "error", err)
+	}
+	s.manager.Wake()
+	s.log.Info("configuration reloaded")
+	if len(restart) > 0 {
+		s.log.Warn("some changed keys take effect at the next start", "keys", restart)
+	}
+	return nil
+}
+
+// Addrs returns the addresses that a service listens on: "mx", "submission",
+// "submissions" or "web".
+func (s *Server) Addrs(service string) []net.Addr {
+	var addrs []net.Addr
+	for _, l := range s.listeners {
+		if l.service == service {
+			addrs = append(addrs, l.Addr())
+		}
+	}
+	return addrs
+}
+
+// Queue, Directory and Keys are for those who look at a server from inside the
+// process: the demo and tests.
+func (s *Server) Queue() *store.Queue         { return s.queue }
+func (s *Server) Directory() *store.Directory { return s.directory }
+func (s *Server) Keys() *store.Keys           { return s.keys }
+
+// Wake makes the queue look for due mail at once.
+func (s *Server) Wake() { s.manager.Wake() }
+
+// expand says where mail to an address goes, for reports.
+func (s *Server) expand(ctx context.Context, to address.Mailbox) ([]*queue.Recipient, error) {
+	s.mu.Lock()
+	route := settings(s.config).Route
+	s.mu.Unlock()
+	res, err := s.resolver.Resolve(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	if res.Verdict != recipient.Accept {
+		// Not ours, or ours and gone: it is tried, and ends where it must.
+		t := recipient.Target{Mailbox: to}
+		return []*queue.Recipient{intake.Recipient(to, t, noParams, route)}, nil
+	}
+	var rs []*queue.Recipient
+	for _, t := range res.Targets {
+		rs = append(rs, intake.Recipient(to, t, noParams, route))
+	}
+	return rs, nil
+}
+
+// newIDs returns a source of queue ids of this process.
+func newIDs() *queue.IDs {
+	var seed [8]byte
+	rand.Read(seed[:]) //nolint:errcheck // crypto/rand.Read never fails
+	return queue.NewIDs(binary.LittleEndian.Uint64(seed[:]))
+}
+
+func randomText() string {
+	var b [15]byte
+	rand.Read(b[:]) //nolint:errcheck // never fails
+	return hex.EncodeToString(b[:])
+}

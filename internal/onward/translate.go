@@ -1,0 +1,232 @@
+package onward
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/onwardmail/onward/internal/address"
+	"github.com/onwardmail/onward/internal/config"
+	"github.com/onwardmail/onward/internal/deliver"
+	"github.com/onwardmail/onward/internal/dns"
+	"github.com/onwardmail/onward/internal/dsn"
+	"github.com/onwardmail/onward/internal/explain"
+	"github.com/onwardmail/onward/internal/intake"
+	"github.com/onwardmail/onward/internal/queue"
+	"github.com/onwardmail/onward/internal/reference"
+	"github.com/onwardmail/onward/internal/smtp"
+	"github.com/onwardmail/onward/internal/smtpd"
+	"github.com/onwardmail/onward/internal/web"
+)
+
+// This file translates the configuration into the plain options of the
+// engines, which know nothing of it.
+
+// noParams are the RCPT parameters of mail that we make ourselves.
+var noParams = smtp.RcptParams{}
+
+func settings(c *config.Config) intake.Settings {
+	return intake.Settings{
+		Trusted: c.Relay.Networks, MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients,
+		Route: func(a address.Mailbox) queue.Destination { return destination(c, a) },
+	}
+}
+
+// destination is the route that catches the domain, or the domain itself.
+func destination(c *config.Config, a address.Mailbox) queue.Destination {
+	if r, ok := c.RouteFor(a.Domain.String()); ok && !r.MX {
+		return queue.ToRoute(r.Match)
+	}
+	return queue.ToDomain(a.Domain)
+}
+
+// reroute says where a waiting recipient goes under a new configuration.
+func reroute(c *config.Config) func(address.Mailbox, queue.Destination) queue.Destination {
+	return func(target address.Mailbox, now queue.Destination) queue.Destination {
+		if now == queue.Maildir {
+			return now
+		}
+		return destination(c, target)
+	}
+}
+
+func schedule(c *config.Config) queue.Schedule {
+	return queue.Schedule{Retry: c.Queue.Retry, Expire: c.Queue.Expire, Notice: c.Queue.DelayNotice}
+}
+
+// routes looks up the next hops that the configuration names.
+func routes(c *config.Config) func(string) (deliver.Route, bool) {
+	byMatch := make(map[string]deliver.Route, len(c.Routes))
+	for _, r := range c.Routes {
+		if r.MX {
+			continue
+		}
+		route := deliver.Route{Host: r.Host, Port: int(r.Port), TLS: tlsMode(r.TLS), Username: r.Username}
+		if r.PasswordFile != "" {
+			route.Password = func() (string, error) { return readPassword(r.PasswordFile) }
+		}
+		byMatch[r.Match] = route
+	}
+	return func(pattern string) (deliver.Route, bool) {
+		r, ok := byMatch[pattern]
+		return r, ok
+	}
+}
+
+func readPassword(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the password of a route: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimRight(line, "\r"), nil
+}
+
+func tlsMode(p config.Policy) deliver.TLSMode {
+	switch p {
+	case config.None:
+		return deliver.None
+	case config.Require:
+		return deliver.Require
+	case config.Implicit:
+		return deliver.Implicit
+	}
+	return deliver.Opportunistic
+}
+
+func (s *Server) deliverOptions(c *config.Config, names dns.Resolver) deliver.Options {
+	o := deliver.Options{
+		Hostname: c.Hostname, Resolver: names, Dial: s.opt.Dial, Routes: routes(c), Port: s.opt.MXPort,
+		MXTLS: tlsMode(c.Delivery.TLS), MaildirRoot: c.Mailboxes.Path, OwnAddress: s.ownAddress, Logger: s.log,
+	}
+	o.Limits.Connections = c.Delivery.ConnectionsPerDestination
+	o.Timeouts.Connect = c.Delivery.ConnectTimeout
+	if t := c.Delivery.CommandTimeout; t > 0 {
+		o.Timeouts.Greeting, o.Timeouts.Hello, o.Timeouts.Mail, o.Timeouts.Rcpt = t, t, t, t
+	}
+	if o.Dial == nil && len(c.Delivery.Source) > 0 {
+		o.Dial = dialFrom(c.Delivery.Source)
+	}
+	o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	return o
+}
+
+// ownAddress reports whether we ourselves listen at an address, on the port
+// for mail from other servers.
+func (s *Server) ownAddress(a netip.AddrPort) bool {
+	for _, l := range s.Addrs(serviceMX) {
+		own, err := netip.ParseAddrPort(l.String())
+		if err == nil && own.Port() == a.Port() && own.Addr().Unmap() == a.Addr().Unmap() {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) smtpdOptions(c *config.Config) smtpd.Options {
+	return smtpd.Options{
+		Hostname: c.Hostname, HelpURL: helpURL(c), TLS: s.tlsConfig,
+		MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients, MaxErrors: c.Limits.Errors,
+		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
+		CommandWait: c.Limits.CommandTimeout, BlockWait: c.Limits.DataTimeout, Log: s.log,
+	}
+}
+
+// helpURL is where the reference can be read.
+func helpURL(c *config.Config) string {
+	if len(c.Listen.Web) == 0 {
+		return "onward explain CODE"
+	}
+	host, port, err := net.SplitHostPort(c.Listen.Web[0])
+	if err != nil {
+		return "onward explain CODE"
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && !ip.IsLoopback() {
+		host = c.Hostname
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+// webTimeouts keep a slow reader from holding a connection for ever.
+const (
+	webHeaderTimeout = 10 * time.Second
+	webTimeout       = 30 * time.Second
+	webIdle          = 2 * time.Minute
+)
+
+func (s *Server) webServer(c *config.Config) *http.Server {
+	return &http.Server{
+		Handler:           web.New(web.Options{Hostname: c.Hostname, Logger: s.log}),
+		ReadHeaderTimeout: webHeaderTimeout, ReadTimeout: webTimeout, WriteTimeout: webTimeout, IdleTimeout: webIdle,
+		MaxHeaderBytes: 16 << 10,
+	}
+}
+
+// meaning explains an outcome to the reader of a report.
+func meaning(lang string, _ *queue.Recipient, o *queue.Outcome) queue.Meaning {
+	var e explain.Explanation
+	if o.Heard.IsZero() || o.Cause == "expired" {
+		e = explain.Trouble(o.Cause)
+	} else {
+		e = explain.Heard(o.Heard.Code, o.Heard.Enhanced, o.Heard.Lines, o.Host)
+	}
+	what, fix := e.Meaning(lang)
+	return queue.Meaning{Explanation: what, Advice: fix, Actor: actor(e.Who)}
+}
+
+// actor is who must act, in the words of a report.
+func actor(who reference.Actor) dsn.Actor {
+	switch who {
+	case "nobody":
+		return dsn.ActorNobody
+	case "sender-user":
+		return dsn.ActorSender
+	case "sender-admin", "domain-owner":
+		return dsn.ActorSenderAdmin
+	case "recipient-user":
+		return dsn.ActorRecipient
+	case "recipient-admin":
+		return dsn.ActorRecipientAdmin
+	case "server-admin", "forwarder":
+		return dsn.ActorOperator
+	}
+	return dsn.ActorUnknown
+}
+
+// postmaster is the mailbox that somebody reads whatever else is configured
+// (rfc5321#4.5.1).
+func postmaster(c *config.Config) address.Mailbox {
+	if !c.Reports.Postmaster.IsZero() {
+		return c.Reports.Postmaster
+	}
+	d, err := address.ParseDomain(c.Hostname)
+	if err != nil {
+		d = address.MustDomain("localhost")
+	}
+	return address.Mailbox{Local: "postmaster", Domain: d}
+}
+
+// needRestart names the sections whose change Reload cannot put into force.
+func needRestart(old, now *config.Config) []string {
+	was := make(map[string]string)
+	for _, v := range old.Settings() {
+		was[v.Key] = v.Value
+	}
+	reloadable := make(map[string]bool)
+	for _, k := range config.Keys() {
+		reloadable[k.Name] = k.Reload
+	}
+	var keys []string
+	for _, v := range now.Settings() {
+		if strings.HasPrefix(v.Key, "routes.") || reloadable[v.Key] || was[v.Key] == v.Value {
+			continue
+		}
+		keys = append(keys, v.Key)
+	}
+	return keys
+}

@@ -1,0 +1,209 @@
+package reference
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/onwardmail/onward/internal/reply"
+)
+
+// stages gives each stage of package reply its row of the command matrix.
+var stages = []struct {
+	stage   reply.Stage
+	command string
+}{
+	{reply.Connect, "CONNECT"},
+	{reply.Helo, "EHLO"},
+	{reply.StartTLS, "STARTTLS"},
+	{reply.Auth, "AUTH"},
+	{reply.Mail, "MAIL"},
+	{reply.Rcpt, "RCPT"},
+	{reply.Data, "DATA"},
+	{reply.Content, "CONTENT"},
+	{reply.Bdat, "BDAT"},
+	{reply.Rset, "RSET"},
+	{reply.Noop, "NOOP"},
+	{reply.Quit, "QUIT"},
+	{reply.Vrfy, "VRFY"},
+	{reply.Expn, "EXPN"},
+	{reply.Help, "HELP"},
+	{reply.Unknown, "UNKNOWN"},
+}
+
+func TestOwnRepliesAreLegalWhereTheyAreGiven(t *testing.T) {
+	var covered reply.Stage
+	for _, s := range stages {
+		covered |= s.stage
+		for _, d := range reply.All() {
+			if d.Stages&s.stage != 0 && !Legal(s.command, d.Code) {
+				t.Errorf("reply %q: %d is not legal for %s (rfc5321#4.3.2)", d.Name, d.Code, s.command)
+			}
+		}
+	}
+	if covered != reply.Anywhere {
+		t.Errorf("package reply has stages that no row of the matrix stands for: %b", reply.Anywhere&^covered)
+	}
+}
+
+func TestOwnRepliesAgreeWithThemselves(t *testing.T) {
+	names := make(map[string]bool)
+	for _, d := range reply.All() {
+		if names[d.Name] {
+			t.Errorf("reply %q: the name is used twice", d.Name)
+		}
+		names[d.Name] = true
+		if _, ok := BasicCode(d.Code); !ok {
+			t.Errorf("reply %q: code %d is not in the reference", d.Name, d.Code)
+		}
+		if d.Enhanced != "" {
+			class, _, _, ok := SplitEnhanced(d.Enhanced)
+			if !ok || class != d.Code/100 {
+				t.Errorf("reply %q: enhanced code %s does not fit code %d", d.Name, d.Enhanced, d.Code)
+			}
+			if _, ok := EnhancedCode(d.Enhanced); !ok {
+				t.Errorf("reply %q: enhanced code %s is not registered", d.Name, d.Enhanced)
+			}
+		}
+		for _, r := range d.Text {
+			if r < ' ' || r > '~' {
+				t.Errorf("reply %q: the text has %q, which is not printable ASCII", d.Name, r)
+			}
+		}
+		// the longest arguments are cut by package reply; the fixed part must
+		// leave them room
+		if fixed := len("550-") + len(d.Enhanced) + 1 + len(d.Text) + 2; fixed > reply.MaxLine/2 {
+			t.Errorf("reply %q: %d octets before its arguments, want at most half of %d", d.Name, fixed, reply.MaxLine)
+		}
+		if d.Stages == 0 || len(d.Cites) == 0 {
+			t.Errorf("reply %q: no stages or no citation", d.Name)
+		}
+	}
+}
+
+func TestOwnRepliesAreExplainedInEveryLanguage(t *testing.T) {
+	for _, l := range Languages() {
+		for _, d := range reply.All() {
+			for _, part := range []string{"meaning", "when", "fix"} {
+				if s, ok := Sentence(l.Tag, "reply."+d.Name+"."+part); !ok || strings.TrimSpace(s) == "" {
+					t.Errorf("reply %q lacks .%s in lang/%s.toml", d.Name, part, l.Tag)
+				}
+			}
+			e, ok := OwnReply(l.Tag, d.Name)
+			if !ok || e.Language != l.Tag || e.Who == "" || e.Retry == "" {
+				t.Errorf("reply %q: OwnReply in %s gives %+v; is it in facts/own.json?", d.Name, l.Tag, e)
+			}
+			if d.Code/100 == 5 && e.Retry == RetryYes || d.Code < 400 && e.Retry != RetryNoNeed && e.Retry != RetryContinue {
+				t.Errorf("reply %q: retry %q does not fit %d", d.Name, e.Retry, d.Code)
+			}
+		}
+	}
+}
+
+// Sentences of replies that no longer exist, or never did, are left over.
+func TestNoSentenceWithoutReply(t *testing.T) {
+	for _, l := range Languages() {
+		for _, key := range Keys(l.Tag) {
+			name, ok := strings.CutPrefix(key, "reply.")
+			if !ok {
+				continue
+			}
+			name = name[:strings.LastIndexByte(name, '.')]
+			if _, ok := reply.ByName(name); !ok {
+				t.Errorf("lang/%s.toml has %s, and package reply has no such entry", l.Tag, key)
+			}
+		}
+	}
+	for name := range own() {
+		if _, ok := reply.ByName(name); !ok {
+			t.Errorf("facts/own.json has %q, and package reply has no such entry", name)
+		}
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{[a-z-]+\}`)
+
+// Every language has the keys that must be complete, with the placeholders of
+// English, and nothing that English does not have.
+func TestLanguagesHaveTheSameKeys(t *testing.T) {
+	complete := []string{"ui.", "aspect.", "actor.", "box.", "retry.", "class.", "digit.", "stage.", "connection.", "responsibility.", "reply.", "login.", "outcome.", "reason.", "pair.", "compare.", "basic."}
+	for _, l := range Languages() {
+		if l.Tag == Fallback {
+			continue
+		}
+		for _, key := range Keys(Fallback) {
+			english, _ := Sentence(Fallback, key)
+			s, ok := Sentence(l.Tag, key)
+			if !ok {
+				if slices.ContainsFunc(complete, func(p string) bool { return strings.HasPrefix(key, p) }) {
+					t.Errorf("lang/%s.toml lacks %s", l.Tag, key)
+				}
+				continue
+			}
+			want, got := placeholder.FindAllString(english, -1), placeholder.FindAllString(s, -1)
+			slices.Sort(want)
+			slices.Sort(got)
+			if !slices.Equal(slices.Compact(want), slices.Compact(got)) {
+				t.Errorf("%s in %s has placeholders %v, want %v", key, l.Tag, got, want)
+			}
+		}
+		for _, key := range Keys(l.Tag) {
+			if _, ok := Sentence(Fallback, key); !ok {
+				t.Errorf("lang/%s.toml has %s, which English has not", l.Tag, key)
+			}
+		}
+	}
+}
+
+// English words in a row are English left over, unless they are quoted from the
+// wire or are names.
+func TestNoEnglishLeftInJapanese(t *testing.T) {
+	kana := regexp.MustCompile(`[ぁ-んァ-ヶ一-龠]`)
+	quoted := regexp.MustCompile(`「[ -~]*」`)
+	words := regexp.MustCompile(`\b[a-z]{2,} [a-z]{2,} [a-z]{2,}\b`)
+	for _, key := range Keys("ja") {
+		s, _ := Sentence("ja", key)
+		if english, _ := Sentence(Fallback, key); s != "" && s == english {
+			t.Errorf("%s is the English sentence: %q", key, s)
+		}
+		if s != "" && !kana.MatchString(s) {
+			t.Errorf("%s has no Japanese in it: %q", key, s)
+		}
+		if found := words.FindString(quoted.ReplaceAllString(s, "")); found != "" {
+			t.Errorf("%s has English in it: %q", key, found)
+		}
+	}
+}
+
+func TestCausesAndOutcomesAreExplained(t *testing.T) {
+	for _, l := range Languages() {
+		for _, cause := range LoginCauses() {
+			e, ok := Login(l.Tag, cause)
+			if !ok || e.Meaning == "" || e.Fix == "" || e.Language != l.Tag {
+				t.Errorf("login cause %q is not explained in %s: %+v", cause, l.Tag, e)
+			}
+		}
+		for _, o := range Outcomes() {
+			e, ok := Trouble(l.Tag, o.Key)
+			if !ok || e.Meaning == "" || e.Fix == "" || e.Language != l.Tag {
+				t.Errorf("outcome %q is not explained in %s: %+v", o.Key, l.Tag, e)
+			}
+		}
+		for _, r := range Reasons() {
+			name, used := Text(l.Tag, "reason."+r.Key+".name")
+			if name == "" || used != l.Tag {
+				t.Errorf("reason %q has no name in %s", r.Key, l.Tag)
+			}
+		}
+	}
+	if _, ok := Login("en", "no-such-cause"); ok {
+		t.Error("an unknown login cause was explained")
+	}
+	if _, ok := Trouble("en", "no-such-outcome"); ok {
+		t.Error("an unknown outcome was explained")
+	}
+	if _, ok := OwnReply("en", "no-such-reply"); ok {
+		t.Error("an unknown reply was explained")
+	}
+}

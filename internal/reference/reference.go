@@ -1,0 +1,200 @@
+// Package reference knows what every SMTP code means.
+//
+// It holds three things, kept apart. Facts: code, commands, retry, who must
+// act, where it is defined, what providers say; they live once, under facts/,
+// and name no language. Sentences: one key each, in one file a language under
+// lang/; a further language is one more file and one more row of the table in
+// this file. Rules: how two codes differ, computed from the facts, see
+// [Compare].
+//
+// It promises that nothing is decoded before it is used: a server that
+// explains nothing pays for the embedded bytes only. What is decoded is shared
+// and never changes; callers must not write to the slices that they get.
+//
+// It promises completeness for our own replies (every entry of package reply
+// has meaning, occasion and remedy in every language), for login failures, for
+// outcomes of deliveries, for reasons and for headings. For codes of the
+// registries a language may lag behind English; [Text] then answers in English
+// and says so, so that the reader can be told.
+//
+// It does not read reply lines: that is package explain. It does no I/O and
+// has no clock.
+//
+// RFC 5321 §4.2 and §4.3.2 (reply codes and where they are legal), RFC 3463 and
+// RFC 5248 (enhanced status codes and their registry), RFC 4954 §6 (AUTH).
+package reference
+
+import (
+	"embed"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+//go:embed facts/*.json
+var factFiles embed.FS
+
+//go:embed lang/*.toml
+var languageFiles embed.FS
+
+// Fallback is the language in which every key exists.
+const Fallback = "en"
+
+// Language is one that the reference speaks.
+type Language struct {
+	// Tag is the BCP 47 tag, such as "ja".
+	Tag string
+	// Name is the language's own name for itself.
+	Name string
+	// RightToLeft says that its text runs from right to left.
+	RightToLeft bool
+}
+
+// table is one language: its sentences by key, decoded when first asked for.
+type table struct {
+	Language
+	sentences func() map[string]string
+}
+
+var tables = [...]table{
+	{Language{Tag: "en", Name: "English"}, sentencesOf("en")},
+	{Language{Tag: "ja", Name: "日本語"}, sentencesOf("ja")},
+}
+
+// Languages lists the languages, English first. The slice is the caller's.
+func Languages() []Language {
+	list := make([]Language, len(tables))
+	for i := range tables {
+		list[i] = tables[i].Language
+	}
+	return list
+}
+
+// Match returns the language that fits tag best: the same one, else the one
+// with the same primary subtag ("ja-JP" is "ja"), else [Fallback]. It also
+// takes the form of the environment variable LANG ("ja_JP.UTF-8").
+func Match(tag string) string {
+	primary := strings.ToLower(tag)
+	if i := strings.IndexAny(primary, "-_.@"); i >= 0 {
+		primary = primary[:i]
+	}
+	for i := range tables {
+		if tables[i].Tag == primary {
+			return primary
+		}
+	}
+	return Fallback
+}
+
+// Sentence returns the sentence of exactly that language, and whether it has
+// it. Placeholders stand in it as {name}; see [Fill].
+func Sentence(lang, key string) (string, bool) {
+	for i := range tables {
+		if tables[i].Tag == lang {
+			s, ok := tables[i].sentences()[key]
+			return s, ok
+		}
+	}
+	return "", false
+}
+
+// Text returns the sentence in lang, or in [Fallback] where lang lacks it;
+// used is the language that it is in, "" where no language has the key.
+func Text(lang, key string) (text, used string) {
+	if s, ok := Sentence(lang, key); ok {
+		return s, lang
+	}
+	if s, ok := Sentence(Fallback, key); ok {
+		return s, Fallback
+	}
+	return "", ""
+}
+
+// Say is Text for output: a sentence that had to be taken from [Fallback] is
+// marked as such, and an unknown key gives "".
+func Say(lang, key string) string {
+	text, used := Text(lang, key)
+	if text == "" || used == lang || lang == "" {
+		return text
+	}
+	if mark, ok := Sentence(lang, "ui.in-english"); ok {
+		return mark + text
+	}
+	return text
+}
+
+// Fill replaces {name} in a sentence by the value that follows name in pairs.
+// A placeholder without a value stays as it is, so that a defect shows.
+func Fill(sentence string, pairs ...string) string {
+	if !strings.Contains(sentence, "{") {
+		return sentence
+	}
+	quoted := make([]string, len(pairs))
+	for i := range pairs {
+		quoted[i] = pairs[i]
+		if i%2 == 0 {
+			quoted[i] = "{" + pairs[i] + "}"
+		}
+	}
+	return strings.NewReplacer(quoted...).Replace(sentence)
+}
+
+// Keys returns every key that lang has, in no order. The slice is the caller's.
+func Keys(lang string) []string {
+	for i := range tables {
+		if tables[i].Tag == lang {
+			m := tables[i].sentences()
+			keys := make([]string, 0, len(m))
+			for k := range m {
+				keys = append(keys, k)
+			}
+			return keys
+		}
+	}
+	return nil
+}
+
+func sentencesOf(tag string) func() map[string]string {
+	return sync.OnceValue(func() map[string]string {
+		m, err := decodeSentences(tag)
+		if err != nil {
+			panic("reference: " + err.Error()) // embedded at build time; a test decodes every one
+		}
+		return m
+	})
+}
+
+func decodeSentences(tag string) (map[string]string, error) {
+	data, err := languageFiles.ReadFile("lang/" + tag + ".toml")
+	if err != nil {
+		return nil, fmt.Errorf("read language %s: %w", tag, err)
+	}
+	var tree map[string]any
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		return nil, fmt.Errorf("decode language %s: %w", tag, err)
+	}
+	flat := make(map[string]string, 4096)
+	if err := flatten(flat, "", tree); err != nil {
+		return nil, fmt.Errorf("language %s: %w", tag, err)
+	}
+	return flat, nil
+}
+
+// flatten makes keys of paths: [basic.550] meaning becomes basic.550.meaning.
+func flatten(flat map[string]string, prefix string, tree map[string]any) error {
+	for k, v := range tree {
+		switch v := v.(type) {
+		case string:
+			flat[prefix+k] = v
+		case map[string]any:
+			if err := flatten(flat, prefix+k+".", v); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("key %s%s is %T, not a sentence", prefix, k, v)
+		}
+	}
+	return nil
+}

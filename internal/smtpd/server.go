@@ -1,0 +1,292 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/onwardmail/onward/internal/reply"
+	"github.com/onwardmail/onward/internal/transaction"
+)
+
+// Server owns listeners and their connections. Its methods are safe for
+// concurrent use.
+type Server struct {
+	handler transaction.Handler
+	options atomic.Pointer[Options]
+	pool    sync.Pool // of *[largeBuffer]byte
+
+	// life is over when connections must end at once.
+	life context.Context
+	kill context.CancelFunc
+
+	sessions atomic.Uint64 // that have begun; names them
+	refused  atomic.Uint64
+
+	mu        sync.Mutex // guards what follows
+	stopping  bool
+	listeners map[net.Listener]struct{}
+	conns     map[*Conn]netip.Prefix
+	each      map[netip.Prefix]int // connections of each client
+	empty     chan struct{}        // closed when stopping and no connection is left
+}
+
+// Counts are what a server has done and is doing.
+type Counts struct {
+	// Open is how many connections there are now.
+	Open int
+	// Sessions is how many there have been, and Refused how many more were
+	// turned away by a limit.
+	Sessions, Refused uint64
+}
+
+// NewServer returns a Server that asks h. Options that are zero have their
+// defaults.
+func NewServer(h transaction.Handler, o Options) *Server {
+	s := &Server{
+		handler:   h,
+		listeners: map[net.Listener]struct{}{},
+		conns:     map[*Conn]netip.Prefix{},
+		each:      map[netip.Prefix]int{},
+		empty:     make(chan struct{}),
+	}
+	s.pool.New = func() any { return new([largeBuffer]byte) }
+	s.life, s.kill = context.WithCancel(context.Background())
+	s.SetOptions(o)
+	return s
+}
+
+// SetOptions changes the options for sessions that begin from now on; limits of
+// connections hold at once, and close none.
+func (s *Server) SetOptions(o Options) { s.options.Store(o.withDefaults()) }
+
+// Counts returns the present figures.
+func (s *Server) Counts() Counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Counts{Open: len(s.conns), Sessions: s.sessions.Load(), Refused: s.refused.Load()}
+}
+
+// Serve accepts connections of a profile from ln until ctx is over, ln is
+// closed or the server shuts down, and then returns nil; or until ln fails.
+// Several listeners may be served at a time. ln is closed when Serve returns;
+// connections go on.
+func (s *Server) Serve(ctx context.Context, ln net.Listener, p Profile) error {
+	defer ln.Close()
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return nil
+	}
+	s.listeners[ln] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.listeners, ln)
+	}()
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
+	defer stop()
+
+	var wait time.Duration
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			wait = 0
+			s.accept(nc, p)
+		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
+			return nil
+		case passing(err):
+			wait = min(max(2*wait, 5*time.Millisecond), time.Second)
+			s.options.Load().Log.Warn("cannot accept a connection; trying again", "listener", ln.Addr().String(), "error", err, "wait", wait)
+			if !pause(ctx, s.life, wait) {
+				return nil
+			}
+		default:
+			return err
+		}
+	}
+}
+
+// passing reports whether accepting may work again: a client that went away,
+// or too few file descriptors or buffers at the moment.
+func passing(err error) bool {
+	for _, e := range []error{
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EINTR,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits; it reports false if one of the contexts ended first.
+func pause(ctx, life context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+	case <-life.Done():
+	}
+	return false
+}
+
+// ServeConn serves one connection that somebody else has accepted, within the
+// same limits, and returns when it has ended.
+func (s *Server) ServeConn(nc net.Conn, p Profile) {
+	if c := s.admit(nc, p); c != nil {
+		s.run(c)
+	}
+}
+
+// accept starts the session of a connection, or turns it away.
+func (s *Server) accept(nc net.Conn, p Profile) {
+	if c := s.admit(nc, p); c != nil {
+		go s.run(c)
+	}
+}
+
+func (s *Server) run(c *Conn) {
+	defer s.leave(c)
+	c.serve(s.life)
+}
+
+// admit registers a connection, if the limits allow one more.
+func (s *Server) admit(nc net.Conn, p Profile) *Conn {
+	o := s.options.Load()
+	remote, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
+	client := network(remote.Addr())
+	peer := &transaction.Peer{Service: p.Service, Remote: remote, Local: local}
+	s.mu.Lock()
+	var no reply.Reply
+	switch {
+	case s.stopping:
+		no = reply.ShuttingDown(o.Hostname)
+	case len(s.conns) >= o.MaxConnections:
+		no = reply.TooManyConnections(o.Hostname)
+	case client.IsValid() && s.each[client] >= o.MaxPerAddress:
+		no = reply.TooManyFromAddress(o.Hostname)
+	default:
+		peer.Session = strconv.FormatUint(s.sessions.Add(1), 36)
+		c := newConn(nc, o, p, s.handler, peer, &s.pool)
+		s.conns[c] = client
+		if client.IsValid() {
+			s.each[client]++
+		}
+		s.mu.Unlock()
+		return c
+	}
+	s.mu.Unlock()
+	s.turnAway(nc, p, no)
+	return nil
+}
+
+// turnAway says no and closes, without a goroutine: the few octets find room
+// in the socket's buffer. A client that expects TLS could not read them.
+func (s *Server) turnAway(nc net.Conn, p Profile, no reply.Reply) {
+	s.refused.Add(1)
+	if !p.ImplicitTLS {
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = nc.Write(no.Append(nil))
+	}
+	nc.Close()
+}
+
+// leave takes a connection off the books.
+func (s *Server) leave(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	client := s.conns[c]
+	delete(s.conns, c)
+	if client.IsValid() {
+		if s.each[client]--; s.each[client] <= 0 {
+			delete(s.each, client)
+		}
+	}
+	if s.stopping && len(s.conns) == 0 {
+		s.closeEmpty()
+	}
+}
+
+// closeEmpty closes empty once; s.mu is held.
+func (s *Server) closeEmpty() {
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+// Shutdown stops accepting, tells idle clients 421, and lets transactions that
+// are open come to their end until ctx is over; what is left is then cut off.
+// It returns nil if every session ended by itself, otherwise ctx's error. The
+// server cannot be used again. A handler that does not heed its context is
+// waited for some seconds longer.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopping = true
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	for c := range s.conns {
+		c.drain()
+	}
+	if len(s.conns) == 0 {
+		s.closeEmpty()
+	}
+	s.mu.Unlock()
+	defer s.kill()
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+	}
+	s.kill()
+	s.mu.Lock()
+	for c := range s.conns {
+		c.raw.Close()
+	}
+	s.mu.Unlock()
+	select {
+	case <-s.empty:
+	case <-time.After(lastWords): // a handler that does not heed its context
+	}
+	return ctx.Err()
+}
+
+// addrPort returns the address of a, or the zero value if it is none of IP.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := t.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// network returns what counts as one client: an IPv4 address, or the /64 that
+// an IPv6 client usually has to itself.
+func network(a netip.Addr) netip.Prefix {
+	if !a.IsValid() {
+		return netip.Prefix{}
+	}
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.WithZone("").Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}

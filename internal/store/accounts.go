@@ -1,0 +1,280 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/onwardmail/onward/internal/account"
+)
+
+const (
+	accountColumns     = "login, hash, disabled, created, identities, last_login"
+	appPasswordColumns = "id, login, name, mac, created, expires, revoked, last_use, last_address"
+)
+
+// readAccount reads accountColumns from column i on.
+func readAccount(rows *query, i int) *account.Account {
+	a := &account.Account{
+		Login: rows.ColumnText(i), Hash: rows.ColumnText(i + 1), Disabled: rows.ColumnBool(i + 2),
+		Created: moment(rows.ColumnInt64(i + 3)), LastLogin: moment(rows.ColumnInt64(i + 5)),
+	}
+	if lines := rows.ColumnText(i + 4); lines != "" {
+		a.Identities = strings.Split(lines, "\n")
+	}
+	return a
+}
+
+// readAppPassword reads appPasswordColumns from column i on.
+func readAppPassword(rows *query, i int) *account.AppPassword {
+	p := &account.AppPassword{
+		ID: rows.ColumnText(i), Login: rows.ColumnText(i + 1), Name: rows.ColumnText(i + 2), MAC: rows.ColumnBlob(i+3, nil),
+		Created: moment(rows.ColumnInt64(i + 4)), Expires: moment(rows.ColumnInt64(i + 5)),
+		Revoked: moment(rows.ColumnInt64(i + 6)), LastUse: moment(rows.ColumnInt64(i + 7)),
+	}
+	p.LastAddress, _ = netip.ParseAddr(rows.ColumnText(i + 8)) // "" is none
+	return p
+}
+
+// Login implements account.Directory: one statement, which looks for both
+// whatever there is.
+func (d *Directory) Login(ctx context.Context, login, appPasswordID string) (a *account.Account, p *account.AppPassword, err error) {
+	login = account.NormalizeLogin(login)
+	err = d.db.read(ctx, func(c *conn) error {
+		rows := c.use("SELECT a." + strings.ReplaceAll(accountColumns, ", ", ", a.") + ", p." + strings.ReplaceAll(appPasswordColumns, ", ", ", p.") +
+			" FROM (SELECT ? AS login, ? AS id) AS asked LEFT JOIN account AS a ON a.login = asked.login" +
+			" LEFT JOIN app_password AS p ON p.id = asked.id AND p.login = asked.login").text(login).text(appPasswordID)
+		if rows.next() {
+			if found := readAccount(rows, 0); found.Login != "" {
+				a = found
+			}
+			if found := readAppPassword(rows, 6); found.ID != "" && a != nil {
+				p = found
+			}
+		}
+		return rows.done()
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("look up a login: %w", err)
+	}
+	return a, p, nil
+}
+
+// Account implements account.Directory.
+func (d *Directory) Account(ctx context.Context, login string) (account.Account, error) {
+	if err := d.flush(ctx); err != nil {
+		return account.Account{}, err
+	}
+	login = account.NormalizeLogin(login)
+	var found *account.Account
+	err := d.db.read(ctx, func(c *conn) error {
+		rows := c.use("SELECT " + accountColumns + " FROM account WHERE login = ?").text(login)
+		if rows.next() {
+			found = readAccount(rows, 0)
+		}
+		return rows.done()
+	})
+	if err == nil && found == nil {
+		err = account.ErrNotFound
+	}
+	if err != nil {
+		return account.Account{}, fmt.Errorf("look up the account %s: %w", login, err)
+	}
+	return *found, nil
+}
+
+// Accounts implements account.Directory.
+func (d *Directory) Accounts(ctx context.Context) ([]account.Account, error) {
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
+	var all []account.Account
+	err := d.db.read(ctx, func(c *conn) error {
+		rows := c.use("SELECT " + accountColumns + " FROM account ORDER BY login")
+		for rows.next() {
+			all = append(all, *readAccount(rows, 0))
+		}
+		return rows.done()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the accounts: %w", err)
+	}
+	return all, nil
+}
+
+// AddAccount implements account.Directory.
+func (d *Directory) AddAccount(ctx context.Context, a account.Account) error {
+	login := account.NormalizeLogin(a.Login)
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		err := c.use("INSERT INTO account (" + accountColumns + ") VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING").
+			text(login).text(a.Hash).int(flag(a.Disabled)).int(micros(a.Created)).text(strings.Join(a.Identities, "\n")).int(micros(a.LastLogin)).exec()
+		if err == nil && c.Changes() == 0 {
+			return account.ErrExists
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("add the account %s: %w", login, err)
+	}
+	return nil
+}
+
+func flag(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// UpdateAccount implements account.Directory.
+func (d *Directory) UpdateAccount(ctx context.Context, a account.Account) error {
+	login := account.NormalizeLogin(a.Login)
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		err := c.use("UPDATE account SET hash = ?, disabled = ?, identities = ? WHERE login = ?").
+			text(a.Hash).int(flag(a.Disabled)).text(strings.Join(a.Identities, "\n")).text(login).exec()
+		if err == nil && c.Changes() == 0 {
+			return account.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("change the account %s: %w", login, err)
+	}
+	return nil
+}
+
+// RemoveAccount implements account.Directory; its app passwords go with it.
+func (d *Directory) RemoveAccount(ctx context.Context, login string) error {
+	login = account.NormalizeLogin(login)
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		err := c.use("DELETE FROM account WHERE login = ?").text(login).exec()
+		if err != nil {
+			return err
+		}
+		if c.Changes() == 0 {
+			return account.ErrNotFound
+		}
+		return c.use("DELETE FROM app_password WHERE login = ?").text(login).exec()
+	})
+	if err != nil {
+		return fmt.Errorf("remove the account %s: %w", login, err)
+	}
+	return nil
+}
+
+// appPasswords reads those of a login, oldest first.
+func appPasswords(c *conn, login string) ([]account.AppPassword, error) {
+	var all []account.AppPassword
+	rows := c.use("SELECT " + appPasswordColumns + " FROM app_password WHERE login = ? ORDER BY created, id").text(login)
+	for rows.next() {
+		all = append(all, *readAppPassword(rows, 0))
+	}
+	return all, rows.done()
+}
+
+// AppPasswords implements account.Directory: oldest first, revoked and expired
+// ones too.
+func (d *Directory) AppPasswords(ctx context.Context, login string) ([]account.AppPassword, error) {
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
+	login = account.NormalizeLogin(login)
+	var all []account.AppPassword
+	err := d.db.read(ctx, func(c *conn) (err error) {
+		all, err = appPasswords(c, login)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the app passwords of %s: %w", login, err)
+	}
+	return all, nil
+}
+
+// AddAppPassword implements account.Directory. A name that an active app password
+// of the account has is ErrExists: revoking by name would not know which.
+func (d *Directory) AddAppPassword(ctx context.Context, p account.AppPassword) error {
+	login := account.NormalizeLogin(p.Login)
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		found, err := c.use("SELECT 1 FROM account WHERE login = ?").text(login).one()
+		if err != nil {
+			return err
+		}
+		if found == 0 {
+			return account.ErrNotFound
+		}
+		all, err := appPasswords(c, login)
+		if err != nil {
+			return err
+		}
+		for _, other := range all {
+			if other.Name == p.Name && other.Status(p.Created) == "active" {
+				return fmt.Errorf("an app password called %q: %w", p.Name, errTaken)
+			}
+		}
+		err = c.use("INSERT INTO app_password (" + appPasswordColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING").
+			text(p.ID).text(login).text(p.Name).blob(p.MAC).int(micros(p.Created)).int(micros(p.Expires)).int(micros(p.Revoked)).
+			int(micros(p.LastUse)).text(addrText(p.LastAddress)).exec()
+		if err == nil && c.Changes() == 0 {
+			return fmt.Errorf("an app password with the id %q: %w", p.ID, errTaken)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("add an app password to %s: %w", login, err)
+	}
+	return nil
+}
+
+// errTaken is account.ErrExists in words that fit app passwords.
+var errTaken error = takenError{}
+
+type takenError struct{}
+
+func (takenError) Error() string        { return "exists already" }
+func (takenError) Is(target error) bool { return target == account.ErrExists }
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Unmap().String()
+}
+
+// RevokeAppPassword implements account.Directory. An id wins over a name, and of
+// several with one name the newest that is not revoked is meant. Revoking
+// twice keeps the first date.
+func (d *Directory) RevokeAppPassword(ctx context.Context, login, which string, now time.Time) (account.AppPassword, error) {
+	login = account.NormalizeLogin(login)
+	var revoked account.AppPassword
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		all, err := appPasswords(c, login)
+		if err != nil {
+			return err
+		}
+		var chosen *account.AppPassword
+		for i := range all {
+			p := &all[i]
+			switch {
+			case p.ID == which:
+				chosen = p
+			case p.Name == which && (chosen == nil || chosen.ID != which && (p.Revoked.IsZero() || !chosen.Revoked.IsZero())):
+				chosen = p
+			}
+		}
+		if chosen == nil {
+			return fmt.Errorf("no app password has the id or name %q: %w", which, account.ErrNotFound)
+		}
+		revoked = *chosen
+		if !revoked.Revoked.IsZero() {
+			return nil
+		}
+		revoked.Revoked = moment(micros(now))
+		return c.use("UPDATE app_password SET revoked = ? WHERE id = ?").int(micros(now)).text(revoked.ID).exec()
+	})
+	if err != nil {
+		return account.AppPassword{}, fmt.Errorf("revoke an app password of %s: %w", login, err)
+	}
+	return revoked, nil
+}

@@ -1,0 +1,290 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/onwardmail/onward/internal/account"
+)
+
+const (
+	// maxNotes bounds what is kept in memory until the next flush, by kind. What
+	// comes beyond while the disk does not keep up is dropped: the service
+	// matters more than its diary.
+	maxNotes = 10_000
+	// flushAt is how many failures are written without waiting for the interval.
+	flushAt = 1000
+	// aggregation is how long failures are counted in one row.
+	aggregation = 24 * time.Hour
+)
+
+// notes is what is written later, in a batch.
+type notes struct {
+	full chan struct{} // asks for a flush
+
+	mu       sync.Mutex // guards what follows
+	uses     map[useKey]use
+	failures []account.Failure
+	flushing sync.Mutex // one flush at a time, so that order is kept
+}
+
+type useKey struct{ login, appPassword string }
+
+type use struct {
+	at   time.Time
+	from netip.Addr
+}
+
+func (n *notes) init() {
+	n.full = make(chan struct{}, 1)
+	n.uses = make(map[useKey]use)
+}
+
+// Used implements account.Directory.
+func (d *Directory) Used(login, appPasswordID string, at time.Time, from netip.Addr) {
+	n := &d.notes
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	k := useKey{account.NormalizeLogin(login), appPasswordID}
+	if _, known := n.uses[k]; known || len(n.uses) < maxNotes {
+		n.uses[k] = use{at, from}
+	}
+}
+
+// Failed implements account.Directory.
+func (d *Directory) Failed(f account.Failure) {
+	n := &d.notes
+	n.mu.Lock()
+	if len(n.failures) < maxNotes {
+		n.failures = append(n.failures, f)
+	}
+	ask := len(n.failures) >= flushAt
+	n.mu.Unlock()
+	if ask {
+		select {
+		case n.full <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// take empties the notes.
+func (n *notes) take() (map[useKey]use, []account.Failure) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.uses) == 0 && len(n.failures) == 0 {
+		return nil, nil
+	}
+	uses, failures := n.uses, n.failures
+	n.uses, n.failures = make(map[useKey]use), nil
+	return uses, failures
+}
+
+// giveBack restores what could not be written, within the bounds.
+func (n *notes) giveBack(uses map[useKey]use, failures []account.Failure) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for k, u := range uses {
+		if _, newer := n.uses[k]; !newer && len(n.uses) < maxNotes {
+			n.uses[k] = u
+		}
+	}
+	failures = append(failures, n.failures...)
+	n.failures = failures[:min(len(failures), maxNotes)]
+}
+
+// flush writes the notes. Whoever reads what they change calls it first.
+func (d *Directory) flush(ctx context.Context) error {
+	d.notes.flushing.Lock()
+	defer d.notes.flushing.Unlock()
+	uses, failures := d.notes.take()
+	if uses == nil && failures == nil {
+		return nil
+	}
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		for k, u := range uses {
+			if err := writeUse(c, k, u); err != nil {
+				return err
+			}
+		}
+		newest := time.Time{}
+		for i := range failures {
+			if err := writeFailure(c, &failures[i]); err != nil {
+				return err
+			}
+			if failures[i].At.After(newest) {
+				newest = failures[i].At
+			}
+		}
+		if len(failures) == 0 {
+			return nil
+		}
+		return boundFailures(c, newest)
+	})
+	if err != nil {
+		d.notes.giveBack(uses, failures)
+		return fmt.Errorf("write the notes about logins: %w", err)
+	}
+	return nil
+}
+
+func writeUse(c *conn, k useKey, u use) error {
+	at := micros(u.at)
+	if err := c.use("UPDATE account SET last_login = max(last_login, ?) WHERE login = ?").int(at).text(k.login).exec(); err != nil {
+		return err
+	}
+	if k.appPassword == "" {
+		return nil
+	}
+	return c.use("UPDATE app_password SET last_use = ?, last_address = ? WHERE id = ? AND login = ? AND last_use <= ?").
+		int(at).text(addrText(u.from)).text(k.appPassword).text(k.login).int(at).exec()
+}
+
+// stored is the part of a failure that nothing searches for.
+type stored struct {
+	account.Failure
+	NameHash []byte `json:"name_hash,omitempty"`
+}
+
+// writeFailure counts a failure in the row of its like, or begins one.
+func writeFailure(c *conn, f *account.Failure) error {
+	count := int64(max(f.Count, 1))
+	data, err := json.Marshal(stored{*f, f.NameHash})
+	if err != nil {
+		return fmt.Errorf("encode a failed login: %w", err)
+	}
+	rows := c.use(`INSERT INTO failure (key, at, login, reference, count, data) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (key) DO UPDATE SET at = excluded.at, reference = excluded.reference, count = count + excluded.count, data = excluded.data
+		RETURNING id`).
+		blob(failureKey(f)).int(micros(f.At)).text(f.Login).text(f.Reference).int(count).blob(data)
+	id, err := rows.one()
+	if err != nil {
+		return err
+	}
+	return c.use("INSERT OR REPLACE INTO reference (reference, at, failure) VALUES (?, ?, ?)").text(f.Reference).int(micros(f.At)).int(id).exec()
+}
+
+// failureKey is the same for failures that are counted together: one cause,
+// login, address and secret, within a day.
+func failureKey(f *account.Failure) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%d\x00%s\x00%s\x00%x\x00%s\x00%s\x00%s",
+		f.At.Unix()/int64(aggregation/time.Second), f.Cause, f.Login, f.NameHash, addrText(f.Remote), f.AppPassword, f.Service)
+	sum := sha256.Sum256(b.Bytes())
+	return sum[:16]
+}
+
+// boundFailures deletes what is too old or too much, the oldest first.
+func boundFailures(c *conn, now time.Time) error {
+	before := micros(now.Add(-account.FailureRetention))
+	for _, table := range []string{"failure", "reference"} {
+		if err := c.use("DELETE FROM " + table + " WHERE at < ?").int(before).exec(); err != nil {
+			return err
+		}
+		n, err := c.use("SELECT count(*) FROM " + table).one()
+		if err != nil {
+			return err
+		}
+		if n <= account.MaxFailures {
+			continue
+		}
+		at, err := c.use("SELECT at FROM " + table + " ORDER BY at LIMIT 1 OFFSET ?").int(n - account.MaxFailures).one()
+		if err != nil {
+			return err
+		}
+		if err := c.use("DELETE FROM " + table + " WHERE at < ?").int(at).exec(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pruneFailures deletes what is too old at now.
+func (d *Directory) pruneFailures(ctx context.Context, now time.Time) error {
+	old := false
+	err := d.db.read(ctx, func(c *conn) error {
+		n, err := c.use("SELECT EXISTS (SELECT 1 FROM reference WHERE at < ?)").int(micros(now.Add(-account.FailureRetention))).one()
+		old = n != 0
+		return err
+	})
+	if err != nil || !old {
+		return err
+	}
+	return d.db.write(ctx, 0, func(c *conn) error { return boundFailures(c, now) })
+}
+
+// readFailure reads at, reference, count, data.
+func readFailure(rows *query) (account.Failure, error) {
+	var s stored
+	if err := json.Unmarshal(rows.ColumnRawBlob(3), &s); err != nil {
+		return account.Failure{}, fmt.Errorf("read a failed login: %w: %w", errDamaged, err)
+	}
+	f := s.Failure
+	f.At, f.Reference, f.Count, f.NameHash = moment(rows.ColumnInt64(0)), rows.ColumnText(1), rows.ColumnInt(2), s.NameHash
+	return f, nil
+}
+
+// Failures implements account.Directory.
+func (d *Directory) Failures(ctx context.Context, login string, limit int) ([]account.Failure, error) {
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
+	var all []account.Failure
+	err := d.db.read(ctx, func(c *conn) error {
+		n := bounded(limit, MaxList)
+		rows := c.use("SELECT at, reference, count, data FROM failure ORDER BY at DESC, id DESC LIMIT ?")
+		if login != "" {
+			rows = c.use("SELECT at, reference, count, data FROM failure WHERE login <> '' AND login = ? ORDER BY at DESC, id DESC LIMIT ?").text(account.NormalizeLogin(login))
+		}
+		rows.int(n)
+		for rows.next() {
+			f, err := readFailure(rows)
+			if err != nil {
+				_ = rows.done()
+				return err
+			}
+			all = append(all, f)
+		}
+		return rows.done()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list failed logins: %w", err)
+	}
+	return all, nil
+}
+
+// Failure implements account.Directory. Where the row stands for several
+// failures, Reference and At are those of the one that was asked for, and the
+// rest is the newest one's.
+func (d *Directory) Failure(ctx context.Context, reference string) (account.Failure, error) {
+	if err := d.flush(ctx); err != nil {
+		return account.Failure{}, err
+	}
+	var f account.Failure
+	err := d.db.read(ctx, func(c *conn) (err error) {
+		rows := c.use("SELECT f.at, r.reference, f.count, f.data, r.at FROM reference AS r JOIN failure AS f ON f.id = r.failure WHERE r.reference = ?").text(reference)
+		found := rows.next()
+		if found {
+			if f, err = readFailure(rows); err == nil {
+				f.At = moment(rows.ColumnInt64(4))
+			}
+		}
+		if derr := rows.done(); derr != nil {
+			err = derr
+		}
+		if err == nil && !found {
+			err = account.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return account.Failure{}, fmt.Errorf("look up the failed login %q: %w", reference, err)
+	}
+	return f, nil
+}
