@@ -25,7 +25,7 @@ func (*addressCmd) Examples() []string {
 
 type addressAddCmd struct {
 	Address  string   `arg:"" help:"The address, in a domain of ours."`
-	Forward  []string `placeholder:"ADDRESS" sep:"," xor:"kind" help:"Forward to this address; may be given several times."`
+	Forward  []string `placeholder:"ADDRESS" sep:"none" xor:"kind" help:"Forward to this address; may be given several times."`
 	Disclose string   `placeholder:"HOW" help:"With --forward: announce tells senders the target (251), silent does not (250). Default: silent."`
 	Moved    string   `placeholder:"ADDRESS" xor:"kind" help:"Refuse mail and tell senders the new address (551)."`
 	Mailbox  bool     `xor:"kind" help:"Keep mail here, in a Maildir."`

@@ -137,6 +137,7 @@ func (p *program) warn(warnings []string) {
 	if p.JSON {
 		return // it is in the object
 	}
+	p.out.flush()
 	for _, w := range warnings {
 		fmt.Fprintf(p.stderr, "note: %s\n", clean(w))
 	}

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"os"
 
 	"github.com/onwardmail/onward/internal/config"
 	"github.com/onwardmail/onward/internal/control"
 	"github.com/onwardmail/onward/internal/onward"
-	"github.com/onwardmail/onward/internal/store"
 )
 
 // configuration reads the file of --config, or takes the defaults.
@@ -37,7 +34,7 @@ func (p *program) connect() (*control.Conn, error) {
 		return nil, err
 	}
 	return control.Open(p.ctx, c.Data, func(ctx context.Context) (*control.Service, func() error, error) {
-		return openFolder(ctx, c)
+		return onward.OpenLocal(ctx, c, onward.Version(version))
 	})
 }
 

@@ -61,6 +61,7 @@ func cleanLines(s string) string {
 // printer writes results, for people or for programs.
 type printer struct {
 	w      *bufio.Writer
+	direct io.Writer // what w writes to, for those who must be seen at once
 	json   bool
 	width  int // columns; 0: no limit
 	colour bool
@@ -68,14 +69,19 @@ type printer struct {
 }
 
 func newPrinter(w io.Writer, asJSON bool) *printer {
-	return &printer{w: bufio.NewWriter(w), json: asJSON, width: widthOf(w, 0), colour: colourful(w) && !asJSON}
+	return &printer{w: bufio.NewWriter(w), direct: w, json: asJSON, width: widthOf(w, 0), colour: colourful(w) && !asJSON}
 }
 
-// end writes what is left; a broken pipe is no failure of ours to tell.
-func (p *printer) end(stderr io.Writer) int {
+// flush writes what is left, so that what goes to standard error comes after.
+func (p *printer) flush() {
 	if err := p.w.Flush(); err != nil && p.err == nil {
 		p.err = err
 	}
+}
+
+// end writes what is left and returns the exit status.
+func (p *printer) end(stderr io.Writer) int {
+	p.flush()
 	if p.err != nil {
 		fmt.Fprintf(stderr, "onward: write the result: %v\n", p.err)
 		return exitFailed

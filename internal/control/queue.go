@@ -353,7 +353,7 @@ func (s *Service) change(ctx context.Context, q QueueChange, f queue.Filter) (sh
 	if by == "" {
 		by = q.By
 	}
-	note, at := "", now()
+	note, at := "", time.Now()
 	if by != "" {
 		note = "by " + by
 	}

@@ -23,7 +23,7 @@ type Version string
 
 // openControl makes the operations and their socket.
 func (s *Server) openControl() error {
-	l, err := control.Listen(s.config.Data)
+	l, err := s.opt.Control(s.config.Data)
 	if err != nil {
 		return fmt.Errorf("open the control socket: %w", err)
 	}

@@ -60,6 +60,9 @@ type Options struct {
 	Level *slog.LevelVar
 	// Listen opens a listener; by default net.Listen on TCP.
 	Listen func(service, addr string) (net.Listener, error)
+	// Control opens the control socket of a data folder; by default
+	// control.Listen.
+	Control func(dir string) (net.Listener, error)
 	// Dial opens outgoing connections; by default a net.Dialer does.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Resolver is used instead of the configured name servers.
@@ -129,6 +132,9 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 			s = nil
 		}
 	}()
+	if opt.Control == nil {
+		s.opt.Control = control.Listen
+	}
 	c := opt.Config
 	cert, err := s.loadCertificate(c)
 	if err != nil {

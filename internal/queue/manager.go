@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/onwardmail/onward/internal/dsn"
 )
 
 // Limits of the Manager.
@@ -22,9 +19,12 @@ const (
 	claimLimit = 200
 	// maxDestinations is how many due destinations a pass looks at.
 	maxDestinations = 10_000
-	// freshMemory is how much content of fresh mail is held for its first
+	// freshMemory is how much fresh mail is held in memory for its first
 	// attempt, in octets; what comes beyond waits in the store.
 	freshMemory = 64 << 20
+	// jobMemory is what a job takes besides content, in octets; rather more
+	// than less.
+	jobMemory = 2 << 10
 	// leaseTime is how long a claim holds without being renewed. The final dot
 	// alone may take 10 minutes (rfc5321#4.5.3.2.6).
 	leaseTime = 15 * time.Minute
@@ -33,8 +33,18 @@ const (
 	longestBlock = 5 * time.Minute
 	// idlePass is the longest time between two looks at the store.
 	idlePass = time.Minute
+	// shortPass is the shortest time between two of them that nobody asked for.
+	shortPass = 20 * time.Millisecond
+	// sweepPass is the shortest time between two looks for what has expired.
+	sweepPass = time.Second
+	// starvedLimit is how many recipients are claimed for a destination that
+	// must wait for a hand.
+	starvedLimit = 10
 	// recordRetry is how often a result is offered to a store that fails.
 	recordRetry = 2 * time.Second
+	// recordTries is how often a failure is offered together with its report;
+	// after that the message is tried again later.
+	recordTries = 5
 )
 
 // Options are what a Manager needs.
@@ -63,17 +73,22 @@ type Manager struct {
 	schedule Schedule
 	dests    map[Destination]*line
 	workers  int
-	starved  []*line // have jobs and no worker, because Workers was reached
+	probes   int     // workers that try a destination which failed before
+	starved  []*line // have jobs and too few workers, because Workers was reached
+	hungry   bool    // destinations in the store were passed over: no hands
 	fresh    int64
 	closing  bool
-	alive    map[*job]struct{}
+	alive    map[*job]struct{} // claimed, and not recorded or given back
+	nextPass time.Time         // when the store is looked at next at the latest
 }
 
 // line is what waits in memory for one destination.
 type line struct {
-	name    Destination
-	jobs    []*job
-	workers int
+	name     Destination
+	jobs     []*job
+	workers  int
+	probing  bool // its worker counts among Manager.probes
+	starving bool // it is in Manager.starved
 	// more says that the store has more that is due.
 	more bool
 	// failures counts the failures in a row that concerned the destination as a
@@ -87,6 +102,7 @@ type job struct {
 	Job
 	inline []byte
 	since  time.Time
+	weight int64 // its part of Manager.fresh
 }
 
 // NewManager returns a Manager; Start makes it work.
@@ -141,6 +157,16 @@ func (m *Manager) nudge() {
 	}
 }
 
+// wakeBy sees that the store is looked at when something becomes due.
+func (m *Manager) wakeBy(due time.Time) {
+	m.mu.Lock()
+	early := due.Before(m.nextPass)
+	m.mu.Unlock()
+	if early {
+		m.nudge()
+	}
+}
+
 // Expires returns when a message that arrives now is given up.
 func (m *Manager) Expires(now time.Time) time.Time {
 	m.mu.Lock()
@@ -153,56 +179,78 @@ func (m *Manager) Expires(now time.Time) time.Time {
 // are responsible for the message (rfc5321#4.2.5).
 func (m *Manager) Enqueue(ctx context.Context, e *Entry) error {
 	now := time.Now()
-	lease := m.lease(now)
-	inline, isInline := e.Content.Inline()
-	jobs, look := m.admit(e, now, inline, isInline)
-	if err := m.opt.Store.Enqueue(ctx, lease, e); err != nil {
+	jobs, left := m.admit(e, now)
+	if err := m.opt.Store.Enqueue(ctx, m.lease(now), e); err != nil {
 		m.forget(jobs)
 		return fmt.Errorf("store the message: %w", err)
 	}
 	m.push(jobs)
-	if look {
-		m.nudge()
+	if len(left) > 0 {
+		m.fetch(left)
 	}
 	return nil
 }
 
-// admit decides which recipients are attempted at once, and reserves room. look
-// says that the store must be looked at for the others: nobody works on their
-// destination who would do it anyway.
-func (m *Manager) admit(e *Entry, now time.Time, inline []byte, isInline bool) (jobs []*job, look bool) {
+// admit decides which recipients are attempted at once, and reserves room. left
+// are those that wait in the store.
+func (m *Manager) admit(e *Entry, now time.Time) (jobs []*job, left []*Recipient) {
+	inline, isInline := e.Content.Inline()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	expires := now.Add(m.schedule.Expire)
+	open := isInline && !m.closing
+	var last map[Destination]*job // to which recipients of a destination are added
 	for _, r := range e.Recipients {
 		r.State, r.Due, r.Expires = Waiting, now, expires
-		l := m.line(r.Destination)
-		if now.Before(l.blocked) {
+		l := m.dests[r.Destination]
+		switch {
+		case l != nil && now.Before(l.blocked):
 			r.Due = l.blocked
+			fallthrough
+		case !open, l != nil && (l.failures > 0 || len(l.jobs) >= claimLimit):
+			left = append(left, r)
 			continue
 		}
-		if !isInline || m.closing || m.fresh > freshMemory || len(l.jobs) >= claimLimit {
-			l.more = true
-			look = look || l.workers == 0
-			continue
-		}
-		r.State = Claimed
-		var j *job
-		for _, k := range jobs {
-			if k.Recipients[0].Destination == r.Destination {
-				j = k
-				break
+		j := last[r.Destination]
+		if j == nil || len(j.Recipients) == claimLimit {
+			if m.fresh > freshMemory || j != nil {
+				left = append(left, r)
+				continue
 			}
-		}
-		if j == nil {
-			j = &job{Job: Job{Message: e.Message}, inline: inline, since: now}
+			j = &job{Job: Job{Message: e.Message}, inline: inline, since: now, weight: int64(len(inline)) + jobMemory}
 			jobs = append(jobs, j)
 			m.alive[j] = struct{}{}
-			m.fresh += int64(len(inline))
+			m.fresh += j.weight
+			if len(e.Recipients) > 1 {
+				if last == nil {
+					last = make(map[Destination]*job)
+				}
+				last[r.Destination] = j
+			}
 		}
+		r.State = Claimed
 		j.Recipients = append(j.Recipients, r)
 	}
-	return jobs, look
+	return jobs, left
+}
+
+// fetch sees that somebody will look at the store for recipients that were left
+// there: a worker of their destination when it has nothing else to do, or run.
+// It comes after the commit: a look before it finds nothing.
+func (m *Manager) fetch(left []*Recipient) {
+	m.mu.Lock()
+	look := false
+	for _, r := range left {
+		if l := m.dests[r.Destination]; l != nil && l.workers > 0 {
+			l.more = true
+		} else if r.Due.Before(m.nextPass) {
+			look = true
+		}
+	}
+	m.mu.Unlock()
+	if look {
+		m.nudge()
+	}
 }
 
 // line returns the line of a destination; m.mu is held.
@@ -218,6 +266,11 @@ func (m *Manager) line(d Destination) *line {
 // push puts jobs into their lines and sees that somebody works there.
 func (m *Manager) push(jobs []*job) {
 	m.mu.Lock()
+	if m.closing {
+		m.mu.Unlock()
+		m.unclaim(jobs, nil)
+		return
+	}
 	defer m.mu.Unlock()
 	for _, j := range jobs {
 		l := m.line(j.Recipients[0].Destination)
@@ -226,8 +279,8 @@ func (m *Manager) push(jobs []*job) {
 		case l.workers >= m.opt.PerDestination:
 		case m.workers < m.opt.Workers:
 			m.hire(l)
-		case l.workers == 0:
-			m.starved = append(m.starved, l)
+		default:
+			m.starve(l)
 		}
 	}
 }
@@ -236,27 +289,66 @@ func (m *Manager) push(jobs []*job) {
 func (m *Manager) hire(l *line) {
 	l.workers++
 	m.workers++
+	if l.failures > 0 && !l.probing {
+		l.probing = true
+		m.probes++
+	}
 	m.done.Go(func() { m.work(l) })
 }
 
-// forget drops jobs that never came to be.
+// dismiss ends a worker of a line; m.mu is held.
+func (m *Manager) dismiss(l *line) {
+	l.workers--
+	m.workers--
+	if l.workers == 0 && l.probing {
+		l.probing = false
+		m.probes--
+	}
+}
+
+// starve makes a line wait for a hand; m.mu is held.
+func (m *Manager) starve(l *line) {
+	if !l.starving {
+		l.starving = true
+		m.starved = append(m.starved, l)
+	}
+}
+
+// feed gives free hands to lines that wait for one, in turn; m.mu is held.
+func (m *Manager) feed() {
+	for len(m.starved) > 0 && m.workers < m.opt.Workers {
+		l := m.starved[0]
+		m.starved[0] = nil
+		m.starved = m.starved[1:]
+		l.starving = false
+		if len(l.jobs) == 0 || l.workers >= m.opt.PerDestination {
+			continue
+		}
+		m.hire(l)
+		if l.workers < min(len(l.jobs), m.opt.PerDestination) {
+			m.starve(l)
+		}
+	}
+	if m.hungry && len(m.starved) <= m.opt.Workers/2 {
+		m.hungry = false
+		m.nudge()
+	}
+}
+
+// forget drops jobs that never came to be, or are over.
 func (m *Manager) forget(jobs []*job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, j := range jobs {
-		m.drop(j)
+		if _, ok := m.alive[j]; ok {
+			delete(m.alive, j)
+			m.fresh -= j.weight
+		}
 	}
 }
 
-// drop gives back what a job holds; m.mu is held.
-func (m *Manager) drop(j *job) {
-	if _, ok := m.alive[j]; ok {
-		delete(m.alive, j)
-		m.fresh -= int64(len(j.inline))
-	}
-}
-
-// work attempts the jobs of one line until none is left.
+// work attempts the jobs of one line until none is left, or another line needs
+// the hand.
 func (m *Manager) work(l *line) {
 	for {
 		j, giveBack := m.next(l)
@@ -271,16 +363,29 @@ func (m *Manager) work(l *line) {
 }
 
 // next takes the next job of a line, or ends the worker. Where the destination
-// is to be left alone, all jobs of the line are given back.
+// is to be left alone, all jobs of the line are given back. Where others wait
+// for a hand they have their turn, or a few slow destinations would keep all
+// hands for ever.
 func (m *Manager) next(l *line) (j *job, giveBack []*job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closing || time.Now().Before(l.blocked) {
 		giveBack, l.jobs = l.jobs, nil
 	}
-	if len(l.jobs) == 0 {
-		l.workers--
-		m.workers--
+	if len(l.jobs) > 0 && (len(m.starved) == 0 || m.starved[0] == l) {
+		j = l.jobs[0]
+		l.jobs[0] = nil
+		l.jobs = l.jobs[1:]
+		if l.more && len(l.jobs) < claimLimit/4 {
+			l.more = false
+			m.nudge()
+		}
+		return j, nil
+	}
+	m.dismiss(l)
+	if len(l.jobs) > 0 {
+		m.starve(l)
+	} else {
 		if l.more {
 			l.more = false
 			m.nudge()
@@ -288,51 +393,35 @@ func (m *Manager) next(l *line) (j *job, giveBack []*job) {
 		if l.workers == 0 && l.failures == 0 {
 			delete(m.dests, l.name)
 		}
-		m.feed()
-		return nil, giveBack
 	}
-	j = l.jobs[0]
-	l.jobs[0] = nil
-	l.jobs = l.jobs[1:]
-	if l.more && len(l.jobs) < claimLimit/4 {
-		l.more = false
-		m.nudge()
-	}
-	return j, nil
+	m.feed()
+	return nil, giveBack
 }
 
-// feed gives a free hand to a line that waits for one; m.mu is held.
-func (m *Manager) feed() {
-	for len(m.starved) > 0 && m.workers < m.opt.Workers {
-		l := m.starved[0]
-		m.starved = m.starved[1:]
-		if l.workers == 0 && len(l.jobs) > 0 {
-			m.hire(l)
-		}
-	}
-}
-
-// unclaim gives jobs back to the store, to be tried when the line is open.
+// unclaim gives jobs back to the store, to be tried when their line is open.
 func (m *Manager) unclaim(jobs []*job, l *line) {
-	m.mu.Lock()
-	due := l.blocked
-	for _, j := range jobs {
-		m.drop(j)
+	if len(jobs) == 0 {
+		return
 	}
-	m.mu.Unlock()
+	due := time.Now()
+	if l != nil {
+		m.mu.Lock()
+		if l.blocked.After(due) {
+			due = l.blocked
+		}
+		m.mu.Unlock()
+	}
 	var ids []RecipientID
 	for _, j := range jobs {
 		for _, r := range j.Recipients {
 			ids = append(ids, r.ID)
 		}
 	}
-	if due.IsZero() {
-		due = time.Now()
-	}
 	if err := m.opt.Store.Unclaim(context.WithoutCancel(m.ctx), ids, due); err != nil {
 		m.opt.Logger.Error("give back claimed recipients; they are tried again when their lease ends", "error", err)
 	}
-	m.nudge()
+	m.forget(jobs)
+	m.wakeBy(due)
 }
 
 // attempt has one job delivered and records what it came to.
@@ -353,9 +442,7 @@ func (m *Manager) attempt(l *line, j *job) {
 	}
 	m.note(l, outcomes, now)
 	m.record(j, m.compose(j, outcomes, now))
-	m.mu.Lock()
-	m.drop(j)
-	m.mu.Unlock()
+	m.forget([]*job{j})
 }
 
 // deliver calls the Deliverer. A defect there defers the message; it never
@@ -386,139 +473,6 @@ func defect(j *job, detail string) []Outcome {
 		outcomes[i] = Outcome{Kind: Trouble, Cause: "local_error", Status: "4.3.0", Detail: detail}
 	}
 	return outcomes
-}
-
-// note learns from outcomes whether the destination works.
-func (m *Manager) note(l *line, outcomes []Outcome, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	dead := false
-	for i := range outcomes {
-		if outcomes[i].Kind == Trouble && outcomes[i].Scope == ScopeDestination {
-			dead = true
-		}
-	}
-	if !dead {
-		l.failures = 0
-		l.blocked = time.Time{}
-		return
-	}
-	if now.Before(l.blocked) {
-		return // an attempt that began before the line was closed
-	}
-	l.failures++
-	block := time.Duration(float64(m.schedule.delay(l.failures)) * (1 - Jitter))
-	l.blocked = now.Add(min(block, longestBlock))
-}
-
-// compose makes the record of an attempt: a change for each recipient and the
-// reports that are due.
-func (m *Manager) compose(j *job, outcomes []Outcome, now time.Time) *Record {
-	m.mu.Lock()
-	schedule := m.schedule
-	m.mu.Unlock()
-	rec := &Record{Now: now, Changes: make([]Change, len(outcomes))}
-	var failed, delayed []Fate
-	for i := range outcomes {
-		o, r := &outcomes[i], j.Recipients[i]
-		c := Change{ID: r.ID, Outcome: o}
-		switch o.Kind {
-		case Success:
-			c.Event = Succeeded
-		case Failure:
-			c.Event = Failed
-			if send, cause := dsn.Decide(j.Message.Basis, j.Message.From, r.Params.Notify, dsn.Failed); send {
-				failed = append(failed, Fate{r, o})
-			} else {
-				c.Suppress = cause
-			}
-		default:
-			c.Event = Troubled
-			c.Due = schedule.Next(o.Attempt, now, r.Expires, rand.Float64())
-			if schedule.noticeDue(r, j.Message.Received, now) {
-				if send, _ := dsn.Decide(j.Message.Basis, j.Message.From, r.Params.Notify, dsn.Delayed); send {
-					c.Delayed = true
-					delayed = append(delayed, Fate{r, o})
-				}
-			}
-		}
-		rec.Changes[i] = c
-	}
-	if !m.report(rec, dsn.Failed, j.Message, failed, now) {
-		for i := range rec.Changes { // no failure without its report
-			if c := &rec.Changes[i]; c.Event == Failed && c.Suppress == "" {
-				c.Event = Troubled
-				c.Due = schedule.Next(c.Outcome.Attempt, now, now.Add(schedule.Expire), rand.Float64())
-			}
-		}
-	}
-	if !m.report(rec, dsn.Delayed, j.Message, delayed, now) {
-		for i := range rec.Changes {
-			rec.Changes[i].Delayed = false
-		}
-	}
-	return rec
-}
-
-// report adds the report about fates to a record. It reports whether that
-// succeeded.
-func (m *Manager) report(rec *Record, kind dsn.Kind, msg *Message, fates []Fate, now time.Time) bool {
-	if len(fates) == 0 {
-		return true
-	}
-	e, err := m.opt.Reporter.Compose(m.ctx, kind, msg, fates, now)
-	if err != nil {
-		m.opt.Logger.Error("compose a report; the message stays in the queue", "message", msg.ID, "error", err)
-		return false
-	}
-	for _, r := range e.Recipients {
-		r.State, r.Due, r.Expires = Waiting, now, m.Expires(now)
-	}
-	rec.Reports = append(rec.Reports, e)
-	return true
-}
-
-// record commits. As long as the store fails it is offered again: what was
-// delivered and is not recorded would go twice.
-func (m *Manager) record(j *job, rec *Record) {
-	for {
-		err := m.opt.Store.Record(context.WithoutCancel(m.ctx), rec)
-		if err == nil {
-			break
-		}
-		m.opt.Logger.Error("record what an attempt came to", "message", j.Message.ID, "error", err)
-		select {
-		case <-m.ctx.Done():
-			return
-		case <-time.After(recordRetry):
-		}
-	}
-	m.log(j, rec)
-	if len(rec.Reports) > 0 {
-		m.nudge()
-		return
-	}
-	for i := range rec.Changes {
-		if rec.Changes[i].Event == Troubled {
-			m.nudge()
-			return
-		}
-	}
-}
-
-func (m *Manager) log(j *job, rec *Record) {
-	if !m.opt.Logger.Enabled(m.ctx, slog.LevelInfo) {
-		return
-	}
-	for i := range rec.Changes {
-		c := &rec.Changes[i]
-		if c.Outcome == nil {
-			continue
-		}
-		m.opt.Logger.Info(c.Outcome.Kind.String(), "message", j.Message.ID, "recipient", j.Recipients[i].Address.String(),
-			"host", c.Outcome.Host, "addr", c.Outcome.Addr, "reply", c.Outcome.Heard.String(), "cause", c.Outcome.Cause,
-			"attempt", c.Outcome.Attempt)
-	}
 }
 
 func (m *Manager) lease(now time.Time) Lease {

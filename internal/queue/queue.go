@@ -93,11 +93,12 @@ type IDs struct {
 // NewIDs returns a source of IDs; seed should be random.
 func NewIDs(seed uint64) *IDs { return &IDs{salt: int64(seed & (1<<19 - 1))} }
 
-// Next returns a new ID for the moment now.
+// Next returns a new ID for the moment now. A clock that is years behind still
+// gives IDs above 0, which are in order.
 func (g *IDs) Next(now time.Time) ID {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	id := ID((now.UnixMilli()-epoch)<<20 | g.salt)
+	id := ID(max(now.UnixMilli()-epoch, 1)<<20 | g.salt)
 	if id <= g.last {
 		id = g.last + 1
 	}

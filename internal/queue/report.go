@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -89,6 +90,9 @@ func (rp *Reporter) entry(ctx context.Context, about *Message, composed dsn.Comp
 	if err != nil {
 		return nil, fmt.Errorf("look up who gets the report: %w", err)
 	}
+	if len(recipients) == 0 {
+		return nil, fmt.Errorf("nobody gets the report to %s", about.From)
+	}
 	content := rp.Store.NewContent()
 	if _, err := content.Write(composed.Content); err != nil {
 		content.Abort()
@@ -119,6 +123,9 @@ func (rp *Reporter) entry(ctx context.Context, about *Message, composed dsn.Comp
 // the body where the whole is small.
 func (rp *Reporter) original(ctx context.Context, m *Message) (header, body []byte, err error) {
 	rc, err := rp.Store.OpenContent(ctx, m.ID)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil, nil // lost by damage: better a report without it than none
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the message for its report: %w", err)
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/onwardmail/onward/internal/dsn"
@@ -12,6 +13,7 @@ import (
 func (m *Manager) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var swept time.Time
 	for {
 		select {
 		case <-m.ctx.Done():
@@ -19,18 +21,42 @@ func (m *Manager) run() {
 		case <-m.wake:
 		case <-timer.C:
 		}
-		next := m.pass(time.Now())
-		timer.Reset(next)
+		now := time.Now()
+		m.plan(now.Add(idlePass)) // what becomes due meanwhile asks for another look
+		wait := idlePass
+		if pause := sweepPass - now.Sub(swept); pause > 0 {
+			wait = pause
+		} else {
+			m.sweep(now)
+			swept = now
+		}
+		wait = min(wait, m.pass(now))
+		m.plan(time.Now().Add(wait))
+		timer.Reset(wait)
 	}
 }
 
-// pass does one look and returns how long nothing will become due.
-func (m *Manager) pass(now time.Time) time.Duration {
+// plan notes when the store is looked at next.
+func (m *Manager) plan(next time.Time) {
+	m.mu.Lock()
+	m.nextPass = next
+	m.mu.Unlock()
+}
+
+// sweep ends what has taken too long: attempts, and messages.
+func (m *Manager) sweep(now time.Time) {
 	if _, err := m.opt.Store.ExpireLeases(m.ctx, now); err != nil && m.ctx.Err() == nil {
 		m.opt.Logger.Error("end old leases", "error", err)
 	}
 	m.expire(now)
-	due, next, err := m.opt.Store.DueDestinations(m.ctx, now, maxDestinations)
+}
+
+// pass claims what is due and returns how long nothing will become due.
+func (m *Manager) pass(now time.Time) time.Duration {
+	m.mu.Lock()
+	limit := maxDestinations + len(m.dests) // those left alone hide nobody
+	m.mu.Unlock()
+	due, next, err := m.opt.Store.DueDestinations(m.ctx, now, limit)
 	if err != nil {
 		if m.ctx.Err() == nil {
 			m.opt.Logger.Error("look for due mail", "error", err)
@@ -39,14 +65,14 @@ func (m *Manager) pass(now time.Time) time.Duration {
 	}
 	wait := idlePass
 	if !next.IsZero() {
-		wait = min(wait, max(next.Sub(now), time.Millisecond))
+		wait = min(wait, max(next.Sub(now), shortPass))
 	}
 	for _, d := range due {
 		if m.ctx.Err() != nil {
 			break
 		}
 		if blocked := m.claim(d, now); blocked > 0 {
-			wait = min(wait, blocked)
+			wait = min(wait, max(blocked, shortPass))
 		}
 	}
 	return wait
@@ -83,7 +109,8 @@ func (m *Manager) claim(d Due, now time.Time) (blocked time.Duration) {
 }
 
 // room says how many recipients of a destination may be claimed. After a
-// failure of the whole destination a single one goes first, to see.
+// failure of the whole destination a single one goes first, to see. blocked is
+// how long to wait where nobody else will ask for another look.
 func (m *Manager) room(d Destination, now time.Time) (room int, blocked time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,68 +121,96 @@ func (m *Manager) room(d Destination, now time.Time) (room int, blocked time.Dur
 	case now.Before(l.blocked):
 		return 0, l.blocked.Sub(now)
 	case l.failures > 0:
-		if l.workers > 0 {
-			l.more = true
+		l.more = true
+		if l.workers > 0 || len(l.jobs) > 0 {
 			return 0, 0
 		}
-		l.more = true
+		if m.probes >= max(m.opt.Workers/2, 1) {
+			return 0, time.Second // the dead must not take the hands of the living
+		}
 		return 1, 0
-	case m.workers >= m.opt.Workers && l.workers == 0:
-		return 0, 100 * time.Millisecond // all hands are busy; look again soon
+	case m.workers < m.opt.Workers || l.workers > 0:
+		room = claimLimit - len(l.jobs)
+	case len(l.jobs) == 0 && len(m.starved) < m.opt.Workers:
+		return starvedLimit, 0 // so that it stands in line for a hand
+	case len(l.jobs) == 0:
+		m.hungry = true
+		return 0, 0
 	}
-	room = claimLimit - len(l.jobs)
 	if room <= 0 {
 		l.more = true
 	}
 	return room, 0
 }
 
-// expire gives up what was tried for too long: 4.4.7 (rfc5321#4.5.4.1).
+// expire gives up what was tried for too long: 4.4.7 (rfc5321#4.5.4.1). What
+// cannot be given up, because its report cannot be made, stays for the next
+// time and does not hide the others.
 func (m *Manager) expire(now time.Time) {
-	for {
-		jobs, err := m.opt.Store.ListExpired(m.ctx, claimLimit, now)
+	stuck := make(map[RecipientID]bool)
+	for m.ctx.Err() == nil {
+		jobs, err := m.opt.Store.ListExpired(m.ctx, claimLimit+len(stuck), now)
 		if err != nil {
 			if m.ctx.Err() == nil {
 				m.opt.Logger.Error("look for expired mail", "error", err)
 			}
 			return
 		}
+		progress := false
 		for _, j := range jobs {
-			rec := &Record{Now: now}
-			var fates []Fate
+			if stuck[j.Recipients[0].ID] {
+				continue
+			}
+			progress = true
 			for _, r := range j.Recipients {
-				o := &Outcome{Recipient: r.ID, Kind: Failure, Scope: ScopeRecipient, At: now, Attempt: r.Attempts, Cause: "expired", Status: "4.4.7"}
-				if r.Last != nil {
-					o.Heard, o.Host, o.Addr, o.TLS, o.Command = r.Last.Heard, r.Last.Host, r.Last.Addr, r.Last.TLS, r.Last.Command
-					o.Detail = r.Last.Detail
-					if r.Last.Cause != "" {
-						o.Detail = r.Last.Cause + ": " + r.Last.Detail
-					}
-				}
-				c := Change{ID: r.ID, Event: Expired, Outcome: o}
-				if send, cause := dsn.Decide(j.Message.Basis, j.Message.From, r.Params.Notify, dsn.Failed); send {
-					fates = append(fates, Fate{r, o})
-				} else {
-					c.Suppress = cause
-				}
-				rec.Changes = append(rec.Changes, c)
+				stuck[r.ID] = true
 			}
-			if !m.report(rec, dsn.Failed, j.Message, fates, now) {
-				return // it stays; the next pass tries again
+			if !m.giveUp(j, now) {
+				continue
 			}
-			if err := m.opt.Store.Record(m.ctx, rec); err != nil {
-				m.opt.Logger.Error("record expired mail", "message", j.Message.ID, "error", err)
-				return
-			}
-			m.log(&job{Job: j}, rec)
-			if len(rec.Reports) > 0 {
-				m.nudge()
+			for _, r := range j.Recipients {
+				delete(stuck, r.ID)
 			}
 		}
-		if len(jobs) == 0 {
+		if !progress {
 			return
 		}
 	}
+}
+
+// giveUp records that a job has expired. It reports whether it is done with.
+func (m *Manager) giveUp(j Job, now time.Time) bool {
+	rec := &Record{Now: now}
+	var fates []Fate
+	for _, r := range j.Recipients {
+		o := &Outcome{Recipient: r.ID, Kind: Failure, Scope: ScopeRecipient, At: now, Attempt: r.Attempts, Cause: "expired", Status: "4.4.7"}
+		if r.Last != nil {
+			o.Heard, o.Host, o.Addr, o.TLS, o.Command = r.Last.Heard, r.Last.Host, r.Last.Addr, r.Last.TLS, r.Last.Command
+			o.Detail = r.Last.Detail
+			if r.Last.Cause != "" {
+				o.Detail = r.Last.Cause + ": " + r.Last.Detail
+			}
+		}
+		c := Change{ID: r.ID, Event: Expired, Outcome: o}
+		if send, cause := dsn.Decide(j.Message.Basis, j.Message.From, r.Params.Notify, dsn.Failed); send {
+			fates = append(fates, Fate{r, o})
+		} else {
+			c.Suppress = cause
+		}
+		rec.Changes = append(rec.Changes, c)
+	}
+	if !m.report(rec, dsn.Failed, j.Message, fates, now) {
+		return false
+	}
+	if err := m.opt.Store.Record(m.ctx, rec); err != nil {
+		m.opt.Logger.Error("record expired mail", "message", j.Message.ID, "error", err)
+		return false
+	}
+	m.log(&job{Job: j}, rec)
+	if len(rec.Reports) > 0 {
+		m.nudge()
+	}
+	return true
 }
 
 // renew extends the leases of what is still waiting or under way in memory.
@@ -186,7 +241,8 @@ func (m *Manager) renew() {
 			if len(ids) == 0 {
 				continue
 			}
-			if err := m.opt.Store.Renew(m.ctx, ids, m.lease(now)); err != nil && m.ctx.Err() == nil {
+			err := m.opt.Store.Renew(m.ctx, ids, m.lease(now))
+			if err != nil && !errors.Is(err, ErrNotFound) && m.ctx.Err() == nil { // some ended meanwhile
 				m.opt.Logger.Error("renew leases", "error", err)
 			}
 		}
@@ -198,40 +254,30 @@ func (m *Manager) renew() {
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closing = true
-	var idle []*line
+	var begun []*job // in lines that no worker will empty
 	for _, l := range m.dests {
-		if l.workers == 0 && len(l.jobs) > 0 {
-			idle = append(idle, l)
+		if l.workers == 0 {
+			begun = append(begun, l.jobs...)
+			l.jobs = nil
 		}
 	}
 	m.mu.Unlock()
-	for _, l := range idle {
-		m.mu.Lock()
-		jobs := l.jobs
-		l.jobs = nil
-		m.mu.Unlock()
-		m.unclaim(jobs, l)
-	}
-	ended := make(chan struct{})
-	go func() {
-		m.waitIdle(ctx)
-		m.stop()
-		m.done.Wait()
-		close(ended)
-	}()
-	<-ended
+	m.unclaim(begun, nil)
+	m.waitIdle(ctx)
+	m.stop()
+	m.done.Wait()
 	return ctx.Err()
 }
 
-// waitIdle returns when no attempt is under way or ctx has ended.
+// waitIdle returns when nothing is claimed and under way, or ctx has ended.
 func (m *Manager) waitIdle(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		m.mu.Lock()
-		busy := m.workers
+		busy := m.workers > 0 || len(m.alive) > 0
 		m.mu.Unlock()
-		if busy == 0 {
+		if !busy {
 			return
 		}
 		select {

@@ -98,7 +98,7 @@ func (d *Directory) Domains(ctx context.Context) ([]recipient.Domain, error) {
 // AddDomain implements recipient.Directory.
 func (d *Directory) AddDomain(ctx context.Context, dom recipient.Domain) error {
 	return d.change(ctx, "add the domain "+dom.Name.String(), func(c *conn) error {
-		err := c.use("INSERT INTO domain ("+domainColumns+") VALUES (?, ?, ?) ON CONFLICT DO NOTHING").
+		err := c.use("INSERT INTO domain (" + domainColumns + ") VALUES (?, ?, ?) ON CONFLICT DO NOTHING").
 			text(dom.Name.String()).int(micros(dom.Created)).text(dom.Postmaster.String()).exec()
 		if err == nil && c.Changes() == 0 {
 			return recipient.ErrExists

@@ -93,3 +93,28 @@ func BenchmarkRecord(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkThrough measures a message's whole way through the store: taken, and
+// its delivery recorded.
+func BenchmarkThrough(b *testing.B) {
+	body := bytes.Repeat([]byte("0123456789abcdefghijklmnopqrstuvwxyz mail body line\r\n"), 4096/53)
+	for _, n := range []int{1, 20, 100} {
+		b.Run(fmt.Sprintf("goroutines=%d", n), func(b *testing.B) {
+			q := openTestQueue(b, b.TempDir(), Options{})
+			ids := queue.NewIDs(1)
+			lease := queue.Lease{Incarnation: 1, Until: time.Now().Add(time.Hour)}
+			b.ReportAllocs()
+			bench(b, n, func(i int) {
+				e := benchEntry(b, q, ids, i, body)
+				if err := q.Enqueue(context.Background(), lease, e); err != nil {
+					b.Error(err)
+				}
+				id := e.Recipients[0].ID
+				rec := &queue.Record{Now: time.Now(), Changes: []queue.Change{{ID: id, Event: queue.Succeeded, Outcome: testOutcome(id, queue.Success)}}}
+				if err := q.Record(context.Background(), rec); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+	}
+}

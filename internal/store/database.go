@@ -76,12 +76,18 @@ func openDatabase(path string, s schema, opts Options) (*database, error) {
 	if err := secureFile(path); err != nil {
 		return nil, fmt.Errorf("open the %s: %w; run as the user that owns the folder", s.what, err)
 	}
+	if opts.VFS, err = registerVFS(opts.VFS); err != nil {
+		return nil, fmt.Errorf("open the %s: %w", s.what, err)
+	}
 	c, err := connect(path, opts.VFS, sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE)
 	if err != nil {
 		return nil, notOpened(path, s, err)
 	}
 	if err := prepareFile(c, path, s); err != nil {
 		return nil, errors.Join(err, c.close())
+	}
+	if opts.checkpoint == 0 {
+		opts.checkpoint = checkpointPages
 	}
 	n := opts.Readers
 	if n <= 0 {
@@ -90,7 +96,7 @@ func openDatabase(path string, s schema, opts Options) (*database, error) {
 	d := &database{
 		path: path, opts: opts, writer: c,
 		ops: make(chan *op, maxBatch), quit: make(chan struct{}), ended: make(chan struct{}),
-		readers: make(chan *conn, n), disk: newDisk(path, opts.MinFree), walLimit: checkpointPages,
+		readers: make(chan *conn, n), disk: newDisk(path, opts.MinFree), walLimit: opts.checkpoint,
 	}
 	for range n {
 		d.readers <- nil
@@ -268,10 +274,8 @@ func translate(err error) error {
 
 // isFull reports whether err says that there is no room, which passes.
 func isFull(err error) bool {
-	if errors.Is(err, sqlite3.FULL) || errors.Is(err, queue.ErrFull) {
-		return true
-	}
-	return noRoom(err) && !errors.Is(err, sqlite3.IOERR_FSYNC) && !errors.Is(err, sqlite3.IOERR_DIR_FSYNC)
+	// The shared index of the log is no data: if it cannot grow, nothing is lost.
+	return errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR_SHMSIZE) || errors.Is(err, queue.ErrFull)
 }
 
 // isFatal reports whether after err nobody knows what the disk holds.

@@ -78,7 +78,7 @@ func testEntry(tb testing.TB, s contents, ids *queue.IDs, o testOptions) *queue.
 		o.due = o.at
 	}
 	if o.expires.IsZero() {
-		o.expires = o.at.Add(5 * 24 * time.Hour)
+		o.expires = o.at.Add(1000 * 24 * time.Hour)
 	}
 	if o.body == nil {
 		o.body = []byte("Subject: x\r\n\r\nHello.\r\n")

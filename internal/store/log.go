@@ -116,6 +116,7 @@ func (l *logReading) message(c *conn, id queue.ID) error {
 	for n := range p.recipients {
 		r := p.recipients[n]
 		l.addAccepted(p.m, r)
+		var chain []*queue.LogRow // newest first
 		for seq := r.last; seq != 0; {
 			row, prev, err := loadLog(c, seq)
 			if err != nil {
@@ -124,8 +125,11 @@ func (l *logReading) message(c *conn, id queue.ID) error {
 			if row == nil {
 				break // pruned
 			}
-			l.add(p.m, r, *row)
+			chain = append(chain, row)
 			seq = prev
+		}
+		for _, row := range slices.Backward(chain) {
+			l.add(p.m, r, *row)
 		}
 	}
 	return nil
@@ -164,7 +168,10 @@ func (l *logReading) newest(c *conn) error {
 	if err := rows.done(); err != nil {
 		return err
 	}
-	for _, row := range found {
+	if err := l.newestAccepted(c); err != nil {
+		return err
+	}
+	for _, row := range slices.Backward(found) { // rows of one moment stay in their order
 		p, err := l.parent(c, row.Message)
 		if err != nil {
 			return err
@@ -174,7 +181,7 @@ func (l *logReading) newest(c *conn) error {
 		}
 		l.add(p.m, p.recipients[row.N], *row)
 	}
-	return l.newestAccepted(c)
+	return nil
 }
 
 func (l *logReading) newestAccepted(c *conn) error {

@@ -71,6 +71,10 @@ type Options struct {
 	MinFree int64
 	// OnStop is told once why the store stopped accepting. It must not block.
 	OnStop func(cause error)
+
+	// checkpoint is the length of the write-ahead log, in pages, from which on it
+	// is moved; 0: checkpointPages. Tests make it small.
+	checkpoint int
 }
 
 // DefaultReaders is the number of connections for reading.

@@ -210,11 +210,11 @@ func (d *database) checkpoint() {
 	total, moved, err := d.writer.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 	switch {
 	case err == nil && moved == total:
-		d.walLimit, d.walPages = checkpointPages, 0
+		d.walLimit, d.walPages = d.opts.checkpoint, 0
 		return
 	case err != nil && isFatal(err):
 		d.stop(fmt.Errorf("move the write-ahead log: %w", err))
 	}
 	// A reader needs the log, or the disk is full: try again later.
-	d.walLimit = d.walPages + checkpointPages/4
+	d.walLimit = d.walPages + max(1, d.opts.checkpoint/4)
 }

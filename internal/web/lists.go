@@ -12,6 +12,8 @@ import (
 type group struct {
 	ID, Name, Text, Ink string
 	Rows                []codeRow
+	// Actors says that the last column is who must act, not the commands.
+	Actors bool
 }
 
 // homeView is the first page.
@@ -58,7 +60,7 @@ func (s *site) codes(p *page) *codesView {
 		_, subject, _, _ := reference.SplitEnhanced(e.Code)
 		id := strconv.Itoa(subject)
 		if n := len(v.Enhanced); n == 0 || v.Enhanced[n-1].ID != "subject-"+id {
-			v.Enhanced = append(v.Enhanced, group{ID: "subject-" + id, Name: "X." + id + ".x", Text: p.T("subject." + id), Ink: "cx"})
+			v.Enhanced = append(v.Enhanced, group{ID: "subject-" + id, Name: "X." + id + ".x", Text: p.T("subject." + id), Ink: "cx", Actors: true})
 		}
 		g := &v.Enhanced[len(v.Enhanced)-1]
 		row := codeRow{Code: e.Code, Path: p.Link("/codes/" + e.Code), Ink: "cx", Name: p.prose(e.Key() + ".name"), Who: p.T("actor." + string(e.Who))}
@@ -96,7 +98,7 @@ func (p *page) basicGroups(standardOnly bool) []group {
 			code := strconv.Itoa(b.Code)
 			row := codeRow{
 				Code: code, Path: p.Link("/codes/" + code), Ink: inkOf(b), Name: p.prose(b.Key() + ".name"),
-				Commands: p.commands(b.Commands), Who: p.T("actor." + string(b.Who)),
+				Commands: p.fewCommands(b.Commands), Who: p.T("actor." + string(b.Who)),
 			}
 			if b.Standard != "yes" {
 				row.Remark = p.T("standard." + strings.ReplaceAll(b.Standard, " ", "-"))
@@ -131,6 +133,15 @@ func (p *page) codeRows(codes []string) []codeRow {
 		}
 	}
 	return rows
+}
+
+// fewCommands is commands for a narrow column.
+func (p *page) fewCommands(list []string) string {
+	const few = 4
+	if len(list) <= few+1 {
+		return p.commands(list)
+	}
+	return p.commands(list[:few]) + " · …"
 }
 
 // commands names what a code answers.

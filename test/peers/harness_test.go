@@ -24,7 +24,7 @@ func TestHarness(t *testing.T) {
 		}
 	})
 	t.Run("next hop", func(t *testing.T) {
-		p, maildirs := nextHop(t, "later@example.net 450 4.2.1 Later\ngone@example.net 550 5.2.1 Gone\n")
+		p, maildirs := nextHop(t, newAccess(t, map[string]string{"later@example.net": "450 4.2.1 Later", "gone@example.net": "550 5.2.1 Gone"}))
 		for to, want := range map[string]int{"anna@example.net": 0, "later@example.net": 24, "gone@example.net": 24} {
 			out, status := program(t, "", "swaks", "--server", p.Address, "-tls", "--from", "sender@example.com", "--to", to, "--header", "Subject: to "+to)
 			if status != want {

@@ -26,14 +26,16 @@ func directory(t *testing.T) (*server, *sink, string) {
 // TestSwaksMX has swaks ask for an address of each kind on the MX port, and checks reply, exit status and arrival.
 func TestSwaksMX(t *testing.T) {
 	o, world, _ := directory(t)
-	const accepted, recipientRefused = 0, 24 // exit statuses of swaks
+	// Exit statuses of swaks. It knows of no other answer to RCPT than 250, and so takes 251 for a refusal, though it is a
+	// success (rfc5321#4.2.3): the message itself is left to the programs of libraries_test.go.
+	const accepted, recipientRefused, refusedByMistake = 0, 24, 24
 	tests := []struct {
 		name, to string
 		status   int
 		reply    string // a regular expression on the reply to RCPT
 		absent   string // what the whole conversation must not show
 	}{
-		{"forwarded and announced", "anna@example.org", accepted, `251 2\.1\.5 User not local; will forward to <anna@example\.net>`, ""},
+		{"forwarded and announced", "anna@example.org", refusedByMistake, `251 2\.1\.5 User not local; will forward to <anna@example\.net>`, ""},
 		{"forwarded silently", "quiet@example.org", accepted, `250 2\.1\.5 .*`, "hidden@example.net"},
 		{"mailbox", "box@example.org", accepted, `250 2\.1\.5 .*`, ""},
 		{"postmaster", "postmaster@example.org", accepted, `25[01] 2\.1\.5 .*`, ""},
@@ -60,13 +62,12 @@ func TestSwaksMX(t *testing.T) {
 			}
 		})
 	}
-	forwarded := world.await(t, "anna@example.net", "Subject: swaks forwarded and announced", "Hello from swaks.")
+	forwarded := world.await(t, "hidden@example.net", "Subject: swaks forwarded silently", "Hello from swaks.")
 	if !strings.Contains(forwarded.content, "Received: from client.example.com") {
 		t.Errorf("the forwarded message does not say whom it was received from:\n%s", forwarded.content)
 	}
-	silent := world.await(t, "hidden@example.net", "Subject: swaks forwarded silently")
-	if strings.Count(strings.ToLower(silent.content), "received: ") != 1 {
-		t.Errorf("the forwarded message has not exactly one Received field:\n%s", silent.content)
+	if strings.Count(strings.ToLower(forwarded.content), "received: ") != 1 {
+		t.Errorf("the forwarded message has not exactly one Received field:\n%s", forwarded.content)
 	}
 	local := awaitMail(t, o.data, "Subject: swaks mailbox", "Hello from swaks.")
 	if !strings.HasPrefix(local, "Return-Path: <sender@example.com>\n") {

@@ -29,8 +29,7 @@ type Instance struct {
 
 // Options say what the instance shall do; the rest is Debian's configuration.
 type Options struct {
-	Main      map[string]string // lines of main.cf in addition to, or instead of, those of the package
-	Processes map[string]string // limit of processes by service name in master.cf; absent: default_process_limit
+	Main map[string]string // lines of main.cf in addition to, or instead of, those of the package
 }
 
 // services are the rows of Debian's master.cf that a relay uses, with chroot off: a folder of ours has no files for it.
@@ -99,10 +98,10 @@ func Start(ctx context.Context, dir, address string, o Options) (*Instance, erro
 		fmt.Fprintf(&main, "%s = %s\n", key, settings[key])
 	}
 	master := fmt.Sprintf("%s inet n - n - - smtpd\n", port) + services
-	if err := p.Write("main.cf", main.String()); err != nil {
+	if err := p.write("main.cf", main.String()); err != nil {
 		return nil, err
 	}
-	if err := p.Write("master.cf", limit(master, o.Processes)); err != nil {
+	if err := p.write("master.cf", master); err != nil {
 		return nil, err
 	}
 	if err := p.command(ctx, "start"); err != nil {
@@ -115,29 +114,13 @@ func Start(ctx context.Context, dir, address string, o Options) (*Instance, erro
 	return p, nil
 }
 
-// limit sets the seventh column, the most processes of a service.
-func limit(master string, limits map[string]string) string {
-	rows := strings.Split(master, "\n")
-	for i, row := range rows {
-		columns := strings.Fields(row)
-		if len(columns) > 7 && limits[columns[0]] != "" {
-			columns[6] = limits[columns[0]]
-			rows[i] = strings.Join(columns, " ")
-		}
-	}
-	return strings.Join(rows, "\n")
-}
-
-// Write makes or replaces a file of the configuration folder; Reload makes a running instance see it.
-func (p *Instance) Write(name, text string) error {
+// write makes a file of the configuration folder.
+func (p *Instance) write(name, text string) error {
 	if err := os.WriteFile(filepath.Join(p.Config, name), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("configure postfix: %w", err)
 	}
 	return nil
 }
-
-// Reload makes Postfix read its configuration and tables again, and its deferred queue go out at once.
-func (p *Instance) Reload(ctx context.Context) error { return p.command(ctx, "reload") }
 
 // Stop ends all of its processes.
 func (p *Instance) Stop() error {
