@@ -53,7 +53,7 @@ func (*commands) Examples() []string {
 type options struct {
 	Config string `placeholder:"FILE" env:"ONWARD_CONFIG" help:"The configuration file; none: the defaults, with the data in ./onward-data. Also in ONWARD_CONFIG."`
 	JSON   bool   `name:"json" help:"Print one JSON object a line, for programs."`
-	Lang   string `placeholder:"LANG" env:"LC_ALL,LC_MESSAGES,LANG" help:"Language of explanations: en or ja. Default: that of the environment."`
+	Lang   string `placeholder:"LANG" help:"Language of explanations: en or ja. Default: that of the environment."`
 }
 
 // program is one run: the options, and where input and output are.
@@ -115,12 +115,18 @@ func usage(stderr io.Writer, err error) int {
 	return exitUsage
 }
 
-// language is that of explanations.
+// language is that of explanations: of --lang, or of the environment, where
+// the first that is set and not empty counts (POSIX, «Environment Variables»).
 func (p *program) language() string {
 	if p.Lang != "" {
 		return p.Lang
 	}
-	return "en"
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if value := os.Getenv(name); value != "" {
+			return value
+		}
+	}
+	return ""
 }
 
 // isTerminal reports whether f is one that a person looks at.

@@ -93,7 +93,7 @@ func dialSocket(dir string) (net.Conn, error) {
 	switch {
 	case err == nil:
 		return c, nil
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, errNobody
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fail(Refused, "you may not manage the server of %s: only root and the user that it runs as may; try with sudo", dir)

@@ -65,6 +65,9 @@ type Options struct {
 	Control func(dir string) (net.Listener, error)
 	// Dial opens outgoing connections; by default a net.Dialer does.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// ClientTLS is the configuration of outgoing TLS; by default the system's
+	// authorities are trusted.
+	ClientTLS *tls.Config
 	// Resolver is used instead of the configured name servers.
 	Resolver dns.Resolver
 	// Lang is the language of reports; "" is English.

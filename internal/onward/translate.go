@@ -112,7 +112,9 @@ func (s *Server) deliverOptions(c *config.Config, names dns.Resolver) deliver.Op
 	if o.Dial == nil && len(c.Delivery.Source) > 0 {
 		o.Dial = dialFrom(c.Delivery.Source)
 	}
-	o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.TLS = s.opt.ClientTLS; o.TLS == nil {
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
 	return o
 }
 

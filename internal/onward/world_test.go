@@ -48,6 +48,7 @@ type world struct {
 	server  *Server
 	data    string
 	zone    swap
+	trust   *x509.CertPool // of our deliveries
 	reread  atomic.Pointer[txtar.File]
 	hosts   []*host
 
@@ -120,13 +121,18 @@ func (w *world) text(name string) string {
 func newWorld(t testing.TB, files *txtar.Archive, real bool) *world {
 	w := &world{
 		t: t, files: files, real: real, network: smtptest.NewNetwork(), data: filepath.Join(t.TempDir(), "data"),
-		alias: map[string]string{}, shut: make(chan error, 1),
+		alias: map[string]string{}, trust: x509.NewCertPool(), shut: make(chan error, 1),
 	}
 	w.cutCtx, w.cut = context.WithCancel(context.Background())
 	if !real {
 		toNow()
 	}
 	t.Cleanup(w.stop)
+	if secret := w.text("secret"); secret != "" {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(w.data), "secret"), []byte(secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.setZone("zone")
 	w.startHosts()
 	s, err := New(context.Background(), w.options())
@@ -148,7 +154,8 @@ func (w *world) options() Options {
 	}
 	return Options{
 		Config: c, Resolver: &w.zone, Cost: cheap, Listen: w.listen, Control: w.control, Dial: w.dial,
-		Logger: slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		ClientTLS: &tls.Config{RootCAs: w.trust, MinVersion: tls.VersionTLS12},
+		Logger:    slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Reread: func() (*config.Config, error) {
 			f := w.reread.Load()
 			if f == nil {
@@ -218,7 +225,7 @@ func (w *world) setZone(name string) {
 
 // startHosts starts the other servers. Lines of the file mx:
 //
-//	host 192.0.2.25 [port=26] [tls] [implicit] [login=user:password] [name=mx.example.net] [plain]
+//	host 192.0.2.25 [port=26] [tls[=untrusted]] [implicit] [login=user:password] [name=mx.example.net] [plain]
 //	on STAGE [MATCH] = REPLY | REPLY
 //	always STAGE [MATCH] = REPLY
 func (w *world) startHosts() {
@@ -242,6 +249,12 @@ func (w *world) startHosts() {
 
 func (w *world) startHost(ip string, how []string) {
 	h := &host{FakeMX: &smtptest.FakeMX{}}
+	called := ip
+	for _, word := range how {
+		if name, ok := strings.CutPrefix(word, "name="); ok {
+			called = name
+		}
+	}
 	port := "25"
 	for _, word := range how {
 		name, value, _ := strings.Cut(word, "=")
@@ -249,7 +262,10 @@ func (w *world) startHost(ip string, how []string) {
 		case "port":
 			port = value
 		case "tls", "implicit":
-			h.TLS, _ = smtptest.Certificate(w.t, "mx.test", ip)
+			h.TLS, _ = smtptest.Certificate(w.t, called)
+			if value != "untrusted" {
+				w.trust.AddCert(h.TLS.Certificates[0].Leaf)
+			}
 			h.Implicit = name == "implicit"
 		case "login":
 			h.Login, h.Password, _ = strings.Cut(value, ":")

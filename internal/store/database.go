@@ -156,17 +156,22 @@ func prepareFile(c *conn, path string, s schema) error {
 		return fmt.Errorf("%s was written by a newer version of Onward: it has format %d, this version knows up to %d; run the newer version, or restore a copy from before the upgrade",
 			path, version, len(s.migrations))
 	}
-	// auto_vacuum and page_size are decided before there is a table.
+	// FULL comes before anything is written: see diskVFS.
+	if err := c.Exec("PRAGMA synchronous = FULL"); err != nil {
+		return notOpened(path, s, err)
+	}
+	if objects == 0 { // decided before there is a table
+		if err := c.Exec(fmt.Sprintf("PRAGMA page_size = %d; PRAGMA auto_vacuum = INCREMENTAL", pageSize)); err != nil {
+			return notOpened(path, s, err)
+		}
+	}
 	err = c.Exec(fmt.Sprintf(`
-		PRAGMA page_size = %d;
-		PRAGMA auto_vacuum = INCREMENTAL;
 		PRAGMA journal_mode = WAL;
-		PRAGMA synchronous = FULL;
 		PRAGMA wal_autocheckpoint = 0;
 		PRAGMA journal_size_limit = %d;
 		PRAGMA temp_store = MEMORY;
 		PRAGMA foreign_keys = OFF;
-		PRAGMA cache_size = -%d;`, pageSize, 2*checkpointPages*pageSize, s.cache))
+		PRAGMA cache_size = -%d;`, 2*checkpointPages*pageSize, s.cache))
 	if err != nil {
 		return notOpened(path, s, err)
 	}
