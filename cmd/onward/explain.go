@@ -17,7 +17,7 @@ type explainCmd struct {
 
 func (*explainCmd) Examples() []string {
 	return []string{
-		"onward explain '550 5.7.26 This mail has been blocked because the sender is unauthenticated.'",
+		"onward explain '550 5.7.26 This mail is unauthenticated'",
 		"onward explain 535 --lang ja",
 		"grep 'status=bounced' /var/log/mail.log | tail -n 1 | onward explain",
 	}

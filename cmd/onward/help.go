@@ -79,12 +79,35 @@ func (h *helpPage) examples(node *kong.Node) {
 		return
 	}
 	for _, text := range e.Examples() {
-		if h.colour && !strings.HasPrefix(text, "#") {
-			text = inkCyan + text + inkOff
+		for _, line := range foldCommand(text, h.width-2) {
+			if h.colour {
+				line = inkCyan + line + inkOff
+			}
+			h.line("  " + line)
 		}
-		h.line("  " + text)
 	}
 	h.line("")
+}
+
+// foldCommand breaks a command that is too wide before an option or a pipe, in
+// the way of the shell, so that it can be copied as it stands.
+func foldCommand(text string, columns int) []string {
+	const more, indent = ` \`, "    "
+	var lines []string
+	for displayWidth(text) > columns {
+		cut := -1
+		for i := len(indent) + 1; i+2 < len(text) && displayWidth(text[:i]) <= columns-len(more); i++ {
+			if next := text[i : i+3]; next == " --" || next == " | " || next == " > " || next == " < " {
+				cut = i
+			}
+		}
+		if cut < 0 {
+			break
+		}
+		lines = append(lines, text[:cut]+more)
+		text = indent + text[cut+1:]
+	}
+	return append(lines, text)
 }
 
 func (h *helpPage) about(node *kong.Node) {

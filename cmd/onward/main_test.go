@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,7 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts plays testdata/script: every command, with no server running.
-// «status N onward …» runs a command and checks its exit status.
+// «status N onward …» runs a command and checks its exit status; «capture VAR
+// REGEXP» keeps what the group of the expression matched in its output.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
@@ -26,6 +28,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"capture": func(ts *testscript.TestScript, _ bool, args []string) {
+				found := regexp.MustCompile(args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+				if found == nil {
+					ts.Fatalf("no match for %s in stdout", args[1])
+				}
+				ts.Setenv(args[0], found[1])
+			},
 			"status": func(ts *testscript.TestScript, _ bool, args []string) {
 				want, err := strconv.Atoi(args[0])
 				ts.Check(err)
@@ -65,15 +74,15 @@ func TestHelpStartsWithExamples(t *testing.T) {
 			t.Errorf("%s has no examples", name)
 			return
 		}
-		first, _, _ := strings.Cut(help.String(), "\n")
-		if first != "  "+e.Examples()[0] {
+		text := strings.ReplaceAll(help.String(), " \\\n      ", " ")
+		if first, _, _ := strings.Cut(text, "\n"); first != "  "+e.Examples()[0] {
 			t.Errorf("%s --help begins with %q, want the example %q", name, first, e.Examples()[0])
 		}
 		if !strings.Contains(help.String(), "Exit status") {
 			t.Errorf("%s --help does not tell the exit statuses", name)
 		}
 		for i, line := range strings.Split(help.String(), "\n") {
-			if displayWidth(line) > helpWidth && i >= len(e.Examples()) {
+			if displayWidth(line) > helpWidth {
 				t.Errorf("%s --help, line %d is wider than %d columns: %s", name, i+1, helpWidth, line)
 			}
 		}

@@ -28,7 +28,7 @@ func TestTable(t *testing.T) {
 			"1   waiting  a rather long text\n" +
 			"             that must be wrapped\n" +
 			"22  日本     \\x1b[31mred\\x0aline\n",
-		25: "id     1\nstate  waiting\ntext   a rather long\n       text that must be\n       wrapped\n" +
+		27: "id     1\nstate  waiting\ntext   a rather long text\n       that must be wrapped\n" +
 			"\nid     22\nstate  日本\ntext   \\x1b[31mred\\x0aline\n",
 	} {
 		p, b := newTestPrinter(width)

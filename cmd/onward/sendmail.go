@@ -43,7 +43,7 @@ func (*sendmailCmd) Help() string {
 func (*sendmailCmd) Examples() []string {
 	return []string{
 		"onward sendmail -t < message.eml",
-		"printf 'Subject: backup done\\n\\nAll well.\\n' | onward sendmail -f app@example.org anna@example.org",
+		"printf 'Subject: hi\\n\\nAll well.\\n' | onward sendmail anna@example.org",
 		"ln -s $(command -v onward) /usr/sbin/sendmail",
 	}
 }

@@ -78,6 +78,7 @@ func (s *Service) AddAccount(ctx context.Context, q AccountRequest) (AccountInfo
 		return AccountInfo{}, trouble("add the account "+a.Login, err)
 	}
 	info := AccountInfo{Account: a, HasPassword: a.Hash != ""}
+	info.warnWeak(q.Password)
 	if !info.HasPassword {
 		info.Warnings = append(info.Warnings, "it has no main password; make an app password with: onward account app-password add "+a.Login+" --name NAME")
 	}
@@ -88,6 +89,13 @@ func (s *Service) AddAccount(ctx context.Context, q AccountRequest) (AccountInfo
 		info.Warnings = append(info.Warnings, fmt.Sprintf("%s is not a domain of this server: %s can send, but mail to it does not arrive here", m.Domain.Unicode(), a.Login))
 	}
 	return info, nil
+}
+
+// warnWeak adds a warning if a password that was set is weak.
+func (a *AccountInfo) warnWeak(password string) {
+	if w := weakness(password); password != "" && w != "" {
+		a.Warnings = append(a.Warnings, w)
+	}
 }
 
 func accountExists(login string) error {
@@ -161,7 +169,9 @@ func (s *Service) SetPassword(ctx context.Context, q PasswordRequest) (AccountIn
 	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
 		return AccountInfo{}, trouble("change the password of "+a.Login, err)
 	}
-	return s.accountInfo(ctx, a)
+	info, err := s.accountInfo(ctx, a)
+	info.warnWeak(q.Password)
+	return info, err
 }
 
 // EnableAccount enables or disables an account. Disabled, it cannot log in

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -14,31 +15,39 @@ import (
 
 // Rules of main passwords. App passwords are drawn, so they need none.
 const (
-	// MinPassword is the least number of characters of a main password.
-	MinPassword = 10
-	// minDistinct is how many different characters it must have.
-	minDistinct = 5
+	// GoodPassword is how many characters a main password should have, and
+	// goodDistinct how many of them should differ; less draws a warning. The
+	// administrator decides, so it is no refusal.
+	GoodPassword = 10
+	goodDistinct = 5
 )
 
 // checkPassword refuses a password that is guessed at once.
 func checkPassword(login, password string) error {
 	local, _, _ := strings.Cut(login, "@")
 	low := strings.ToLower(password)
-	switch n := utf8.RuneCountInString(password); {
+	switch {
 	case !utf8.ValidString(password):
 		return fail(Invalid, "the password is not valid UTF-8 text")
 	case len(password) > account.MaxPassword:
 		return fail(Invalid, "the password has %d octets; at most %d", len(password), account.MaxPassword)
-	case n < MinPassword:
-		return fail(Invalid, "the password has %d characters; it needs at least %d, and a few words are better than one with signs", n, MinPassword)
 	case !printable(password):
 		return fail(Invalid, "the password has a character that cannot be typed; use letters, digits, signs and spaces")
-	case distinct(low) < minDistinct:
-		return fail(Invalid, "the password has only %d different characters; it needs at least %d", distinct(low), minDistinct)
 	case low == login || low == local:
 		return fail(Invalid, "the password is the name of the account; choose another")
 	}
 	return nil
+}
+
+// weakness says why a password that is allowed is soon guessed, "" if it is not.
+func weakness(password string) string {
+	switch n := utf8.RuneCountInString(password); {
+	case n < GoodPassword:
+		return fmt.Sprintf("the password has only %d characters; take at least %d, a few words are better than one with signs", n, GoodPassword)
+	case distinct(strings.ToLower(password)) < goodDistinct:
+		return fmt.Sprintf("the password has only %d different characters; take at least %d", distinct(strings.ToLower(password)), goodDistinct)
+	}
+	return ""
 }
 
 func distinct(s string) int {

@@ -50,10 +50,16 @@ func TestCheckPassword(t *testing.T) {
 		if err := checkPassword(login, good); err != nil {
 			t.Errorf("checkPassword(%q) = %v, want nil", good, err)
 		}
+		if w := weakness(good); w != "" {
+			t.Errorf("weakness(%q) = %q, want none", good, w)
+		}
+	}
+	for weak, rule := range map[string]string{"short": "at least 10", "aaaaaaaaaaaaaaa": "different characters"} {
+		if err := checkPassword(login, weak); err != nil || !strings.Contains(weakness(weak), rule) {
+			t.Errorf("checkPassword(%q) = %v, weakness = %q, want a warning with %q", weak, err, weakness(weak), rule)
+		}
 	}
 	for bad, rule := range map[string]string{
-		"short":                      "at least 10",
-		"aaaaaaaaaaaaaaa":            "different characters",
 		"AnnaBelle.Long@example.ORG": "name of the account",
 		"annabelle.long":             "name of the account",
 		"with\ttab and more":         "cannot be typed",

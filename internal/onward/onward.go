@@ -378,15 +378,35 @@ func (s *Server) Reload() error {
 	s.smtpd.SetOptions(s.smtpdOptions(c))
 	s.deliverer.SetRoutes(routes(c))
 	s.manager.SetSchedule(schedule(c))
-	if _, err := s.queue.Reroute(s.ctx, reroute(c)); err != nil {
-		s.log.Error("move waiting mail to the new routes", "error", err)
-	}
+	s.moveWaiting(reroute(c))
 	s.manager.Wake()
 	s.log.Info("configuration reloaded")
 	if len(restart) > 0 {
 		s.log.Warn("some changed keys take effect at the next start", "keys", restart)
 	}
 	return nil
+}
+
+// moveWaiting moves mail to its new routes. It is due there at once: its next
+// attempt was put off because of a destination that it has left.
+func (s *Server) moveWaiting(route func(address.Mailbox, queue.Destination) queue.Destination) {
+	moved := make(map[queue.Destination]bool)
+	_, err := s.queue.Reroute(s.ctx, func(target address.Mailbox, now queue.Destination) queue.Destination {
+		to := route(target, now)
+		if to != now {
+			moved[to] = true
+		}
+		return to
+	})
+	if err != nil {
+		s.log.Error("move waiting mail to the new routes", "error", err)
+	}
+	for to := range moved {
+		f := queue.Filter{Destination: to, Limit: store.MaxList}
+		if _, err := s.queue.RetryNow(s.ctx, f, time.Now(), "the routes changed"); err != nil {
+			s.log.Error("try moved mail at once", "destination", string(to), "error", err)
+		}
+	}
 }
 
 // Addrs returns the addresses that a service listens on: "mx", "submission",

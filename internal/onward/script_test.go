@@ -8,6 +8,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,7 +111,11 @@ func (w *world) queueText() string {
 			if o.Cause != "" {
 				why = strings.TrimSpace(o.Cause + " " + why)
 			}
-			fmt.Fprintf(&b, " after %d: %s %s", o.Attempt, o.Status, why)
+			times := strconv.Itoa(o.Attempt)
+			if o.Attempt > 9 { // chance is in the schedule
+				times = "many"
+			}
+			fmt.Fprintf(&b, " after %s: %s", times, strings.TrimSpace(o.Status+" "+why))
 		}
 		b.WriteString("\n")
 	}

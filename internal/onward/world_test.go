@@ -444,7 +444,7 @@ func (w *world) connect(ctx context.Context, service string) (net.Conn, error) {
 //	zone FILE                         the name servers know this file from now on
 //	mx ADDRESS on|always …            a new rule of a host; "forget" drops all
 //	reload FILE [ERROR]               a new configuration; ERROR is part of what is due
-//	break directory|accounts|queue|certificate|lookup
+//	break addresses|directory|queue|certificate|lookup
 //	disk low|well
 //	shutdown                          begins; sessions that are open may go on
 //	cut                               their time is over
@@ -495,6 +495,13 @@ func (w *world) change(words []string) error {
 	return fmt.Errorf("there is no host %s", words[1])
 }
 
+// failing is a directory that cannot be read.
+type failing struct{ recipient.Directory }
+
+func (failing) Address(context.Context, address.Mailbox) (recipient.Address, error) {
+	return recipient.Address{}, errors.New("a trouble of the test")
+}
+
 // panicking is a directory with a defect.
 type panicking struct{ recipient.Directory }
 
@@ -504,6 +511,8 @@ func (panicking) Address(context.Context, address.Mailbox) (recipient.Address, e
 
 func (w *world) breakPart(part string) error {
 	switch part {
+	case "addresses":
+		w.server.resolver.Directory = failing{w.server.resolver.Directory}
 	case "directory":
 		return w.server.directory.Close()
 	case "queue":

@@ -31,6 +31,9 @@ const (
 	// longestBlock is the longest that a destination is left alone after a
 	// failure that concerned all of it.
 	longestBlock = 5 * time.Minute
+	// forgetFailures is how long it is remembered that a destination failed;
+	// longer than the longest usual delay of a retry.
+	forgetFailures = 6 * time.Hour
 	// idlePass is the longest time between two looks at the store.
 	idlePass = time.Minute
 	// shortPass is the shortest time between two of them that nobody asked for.
@@ -40,6 +43,9 @@ const (
 	// starvedLimit is how many recipients are claimed for a destination that
 	// must wait for a hand.
 	starvedLimit = 10
+	// maxStarved is how many destinations of the store wait so; the others wait
+	// there.
+	maxStarved = 1000
 	// recordRetry is how often a result is offered to a store that fails.
 	recordRetry = 2 * time.Second
 	// recordTries is how often a failure is offered together with its report;
@@ -329,7 +335,7 @@ func (m *Manager) feed() {
 			m.starve(l)
 		}
 	}
-	if m.hungry && len(m.starved) <= m.opt.Workers/2 {
+	if m.hungry && len(m.starved) <= maxStarved/2 {
 		m.hungry = false
 		m.nudge()
 	}
@@ -350,8 +356,8 @@ func (m *Manager) forget(jobs []*job) {
 // work attempts the jobs of one line until none is left, or another line needs
 // the hand.
 func (m *Manager) work(l *line) {
-	for {
-		j, giveBack := m.next(l)
+	for attempted := false; ; attempted = true {
+		j, giveBack := m.next(l, attempted)
 		if len(giveBack) > 0 {
 			m.unclaim(giveBack, l)
 		}
@@ -364,15 +370,15 @@ func (m *Manager) work(l *line) {
 
 // next takes the next job of a line, or ends the worker. Where the destination
 // is to be left alone, all jobs of the line are given back. Where others wait
-// for a hand they have their turn, or a few slow destinations would keep all
-// hands for ever.
-func (m *Manager) next(l *line) (j *job, giveBack []*job) {
+// for a hand, a worker that has made an attempt makes way for them, or a few
+// slow destinations would keep all hands for ever.
+func (m *Manager) next(l *line, attempted bool) (j *job, giveBack []*job) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closing || time.Now().Before(l.blocked) {
 		giveBack, l.jobs = l.jobs, nil
 	}
-	if len(l.jobs) > 0 && (len(m.starved) == 0 || m.starved[0] == l) {
+	if len(l.jobs) > 0 && (!attempted || len(m.starved) == 0) {
 		j = l.jobs[0]
 		l.jobs[0] = nil
 		l.jobs = l.jobs[1:]

@@ -129,11 +129,11 @@ func (m *Manager) room(d Destination, now time.Time) (room int, blocked time.Dur
 			return 0, time.Second // the dead must not take the hands of the living
 		}
 		return 1, 0
-	case m.workers < m.opt.Workers || l.workers > 0:
+	case m.workers < m.opt.Workers, l.workers > 0 && !m.hungry:
 		room = claimLimit - len(l.jobs)
-	case len(l.jobs) == 0 && len(m.starved) < m.opt.Workers:
+	case len(l.jobs) == 0 && l.workers == 0 && len(m.starved) < maxStarved:
 		return starvedLimit, 0 // so that it stands in line for a hand
-	case len(l.jobs) == 0:
+	case len(l.jobs) == 0 && l.workers == 0:
 		m.hungry = true
 		return 0, 0
 	}
@@ -224,8 +224,8 @@ func (m *Manager) renew() {
 		case now := <-tick.C:
 			var ids []RecipientID
 			m.mu.Lock()
-			for name, l := range m.dests { // forget destinations that failed long ago
-				if l.workers == 0 && len(l.jobs) == 0 && now.Sub(l.blocked) > 10*longestBlock {
+			for name, l := range m.dests { // forget those that nobody needs
+				if l.workers == 0 && len(l.jobs) == 0 && (l.failures == 0 || now.Sub(l.blocked) > forgetFailures) {
 					delete(m.dests, name)
 				}
 			}

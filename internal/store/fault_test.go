@@ -214,7 +214,7 @@ func stride(n int) int {
 	case testing.Short() && n > 10:
 		return 23
 	case n > 60:
-		return 7
+		return 11
 	}
 	return 1
 }
