@@ -74,8 +74,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr),
 		kong.Help(printHelp), kong.ShortHelp(printHelp),
 		kong.ExplicitGroups([]kong.Group{
-			{Key: "run", Title: "Run"}, {Key: "manage", Title: "Manage"},
-			{Key: "mail", Title: "Follow the mail"}, {Key: "explain", Title: "Understand"},
+			{Key: "run", Title: "Run"},
+			{Key: "manage", Title: "Manage"},
+			{Key: "mail", Title: "Follow the mail"},
+			{Key: "explain", Title: "Understand"},
 		}),
 	)
 	if err != nil {

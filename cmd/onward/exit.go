@@ -52,7 +52,7 @@ func (p *program) report(err error) int {
 		return int(s)
 	}
 	kind := control.KindOf(err)
-	if mistakes := (config.Errors)(nil); errors.As(err, &mistakes) {
+	if mistakes := config.Errors(nil); errors.As(err, &mistakes) {
 		kind = control.Invalid
 	}
 	if p.JSON {

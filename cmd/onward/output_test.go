@@ -52,8 +52,14 @@ func TestWrapText(t *testing.T) {
 		width int
 		want  string
 	}{
-		{"", 5, ""}, {"abc", 5, "abc"}, {"abc def", 5, "abc|def"}, {"abcdefgh", 5, "abcde|fgh"}, {"ab  cd", 4, "ab|cd"},
-		{"再試行します。", 6, "再試行|しま|す。"}, {"ab 再試行", 5, "ab 再|試行"}, {"a b c d", 3, "a b|c d"},
+		{"", 5, ""},
+		{"abc", 5, "abc"},
+		{"abc def", 5, "abc|def"},
+		{"abcdefgh", 5, "abcde|fgh"},
+		{"ab  cd", 4, "ab|cd"},
+		{"再試行します。", 6, "再試行|しま|す。"},
+		{"ab 再試行", 5, "ab 再|試行"},
+		{"a b c d", 3, "a b|c d"},
 	} {
 		got := wrapText(test.text, test.width)
 		if strings.Join(got, "|") != test.want {

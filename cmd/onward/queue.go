@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onwardmail/onward/internal/address"
@@ -216,11 +217,13 @@ func (p *program) recipient(i control.QueueItem) {
 // place says with whom an attempt was, and in which stage it ended.
 func place(a *control.Attempt) string {
 	text := ""
-	if a.Host != "" {
+	switch {
+	case a.Addr != "" && (a.Host == "" || strings.HasPrefix(a.Addr, a.Host+":")):
+		text += ", " + a.Addr
+	case a.Addr != "":
+		text += ", " + a.Host + " [" + a.Addr + "]"
+	case a.Host != "":
 		text += ", " + a.Host
-	}
-	if a.Addr != "" && a.Addr != a.Host {
-		text += " [" + a.Addr + "]"
 	}
 	if a.Command != "" {
 		text += ", " + a.Command

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/onwardmail/onward/internal/sasl"
@@ -51,6 +52,8 @@ type Checker struct {
 	slots chan struct{}
 	// decoy is the hash that is computed where there is none to compare with.
 	decoy string
+	// hashing, if set, is called before each argon2 computation: tests count.
+	hashing func()
 }
 
 // NewChecker returns a Checker; key is the installation's key for app
@@ -74,7 +77,8 @@ func (c *Checker) Check(ctx context.Context, cred sasl.Credentials, client Clien
 		return Result{Cause: BackendDown, Err: fmt.Errorf("look up the login: %w", err)}
 	}
 	cause, credential := WrongPassword, "main"
-	appOK := isApp && app != nil && subtle.ConstantTimeCompare(mac(c.key, canonical), app.MAC) == 1
+	proof := mac(c.key, canonical) // always, for the same work
+	appOK := isApp && app != nil && subtle.ConstantTimeCompare(proof, app.MAC) == 1
 	switch {
 	case appOK && acc != nil && !acc.Disabled && app.Status(now) == "active" && actsAsItself(cred, login):
 		c.directory.Used(acc.Login, app.ID, now, client.Remote)
@@ -133,6 +137,9 @@ func (c *Checker) argon2(ctx context.Context, secret, stored string) (bool, erro
 		return false, fmt.Errorf("too many logins are being checked: %w", ctx.Err())
 	}
 	defer func() { <-c.slots }()
+	if c.hashing != nil {
+		c.hashing()
+	}
 	return matches(secret, stored)
 }
 
@@ -147,7 +154,7 @@ func (c *Checker) failed(acc *Account, app *AppPassword, login string, cause Cau
 	} else {
 		// It matches no account: people type passwords here, so it is not kept.
 		f.NameHash = mac(c.key, "name "+login)
-		f.NameHint = firstRunes(login, 2)
+		f.NameHint = hint(login)
 	}
 	if app != nil && (cause == AppPasswordRevoked || cause == AppPasswordExpired) {
 		f.AppPassword, f.AppPasswordName = app.ID, app.Name
@@ -182,15 +189,18 @@ func NewReference(random io.Reader) string {
 	return b.String()
 }
 
-func firstRunes(s string, n int) string {
-	for i := range s {
-		if n == 0 {
-			return s[:i]
+// hint returns the first two characters of a name that matches no account, ""
+// where they are not text: a stranger chose them, and people read them.
+func hint(name string) string {
+	n := 0
+	for i, r := range name {
+		if n == 2 {
+			return name[:i]
 		}
-		n--
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return ""
+		}
+		n++
 	}
-	if !utf8.ValidString(s) {
-		return ""
-	}
-	return s
+	return name
 }

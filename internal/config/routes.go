@@ -26,16 +26,26 @@ const (
 // routeKeys describes the section of routes, whose keys are domains.
 func routeKeys() []Key {
 	return []Key{
-		{"routes.DOMAIN", "address or table", "by MX", routeAllowed, reload,
-			"Where mail for a domain goes instead of to its MX hosts; `\"mx\"` makes an exception from a wider route."},
-		{"routes.DOMAIN.host", "address", "must be given", hostAllowed, reload,
-			"The server that takes the mail; its own addresses are used, not its MX hosts."},
-		{"routes.DOMAIN.tls", "word", "delivery.tls; require with a login; implicit on port 465", routePolicy().allowed, reload,
-			"When TLS is used towards this server."},
-		{"routes.DOMAIN.username", "text", "no login", "any text; needs `password_file`", reload,
-			"The name to log in with."},
-		{"routes.DOMAIN.password_file", "path", "no login", path().allowed, reload,
-			"A file whose first line is the password; nobody but the server's user ought to be able to read it."},
+		{
+			"routes.DOMAIN", "address or table", "by MX", routeAllowed, reload,
+			"Where mail for a domain goes instead of to its MX hosts; `\"mx\"` makes an exception from a wider route.",
+		},
+		{
+			"routes.DOMAIN.host", "address", "must be given", hostAllowed, reload,
+			"The server that takes the mail; its own addresses are used, not its MX hosts.",
+		},
+		{
+			"routes.DOMAIN.tls", "word", "delivery.tls; require with a login; implicit on port 465", routePolicy().allowed, reload,
+			"When TLS is used towards this server.",
+		},
+		{
+			"routes.DOMAIN.username", "text", "no login", "any text; needs `password_file`", reload,
+			"The name to log in with.",
+		},
+		{
+			"routes.DOMAIN.password_file", "path", "no login", path().allowed, reload,
+			"A file whose first line is the password; nobody but the server's user ought to be able to read it.",
+		},
 	}
 }
 

@@ -143,8 +143,12 @@ func sizeUnits() []unit {
 
 func timeUnits() []unit {
 	return []unit{
-		{"ms", int64(time.Millisecond)}, {"s", int64(time.Second)}, {"m", int64(time.Minute)}, {"h", int64(time.Hour)},
-		{"d", 24 * int64(time.Hour)}, {"w", 7 * 24 * int64(time.Hour)},
+		{"ms", int64(time.Millisecond)},
+		{"s", int64(time.Second)},
+		{"m", int64(time.Minute)},
+		{"h", int64(time.Hour)},
+		{"d", 24 * int64(time.Hour)},
+		{"w", 7 * 24 * int64(time.Hour)},
 	}
 }
 
@@ -321,7 +325,7 @@ func network() reader[netip.Prefix] {
 		case err != nil:
 			return p, fmt.Errorf("%q is not a network", s)
 		case p.Addr().Is4In6():
-			return p, fmt.Errorf("%q: write IPv4 networks as such, without ::ffff:", s)
+			return p, fmt.Errorf("%q: write IPv4 networks as such, without ::ffff in front", s)
 		case p.Addr().Is4() && p.Bits() < minBits4, p.Addr().Is6() && p.Bits() < minBits6:
 			return p, fmt.Errorf("%q is so wide that anybody could relay", s)
 		case p != p.Masked():

@@ -169,7 +169,8 @@ func TestSocketEqualsLocal(t *testing.T) {
 		{call(control.RemoveAddress, control.AddressName{Address: "anna@example.org"}), control.NotFound},
 		{call(control.AddAccount, control.AccountRequest{Login: "Anna@Example.org", Password: "correct horse battery", Identities: []string{"@Example.org"}}), ""},
 		{call(control.AddAccount, control.AccountRequest{Login: "anna@example.org"}), control.Exists},
-		{call(control.AddAccount, control.AccountRequest{Login: "bea@example.org", Password: "short"}), control.Invalid},
+		{call(control.AddAccount, control.AccountRequest{Login: "bea@example.org", Password: "bea"}), control.Invalid},
+		{call(control.AddAccount, control.AccountRequest{Login: "cleo@example.org", Password: "short"}), ""}, // with a warning
 		{call(control.AddAccount, control.AccountRequest{Login: "bea"}), control.Invalid},
 		{call(control.SetPassword, control.PasswordRequest{Login: "bea@example.org", Password: "correct horse battery"}), control.NotFound},
 		{call(control.SetPassword, control.PasswordRequest{Login: "anna@example.org"}), ""},
@@ -295,8 +296,12 @@ func TestSubmitAndQueue(t *testing.T) {
 		kind  control.Kind
 		wakes int
 	}{
-		{control.Retry, 1, "", 1}, {control.Hold, 1, "", 0}, {control.Retry, 0, control.Refused, 0}, {control.Release, 1, "", 1},
-		{control.Remove, 1, "", 0}, {control.Hold, 0, control.Refused, 0},
+		{control.Retry, 1, "", 1},
+		{control.Hold, 1, "", 0},
+		{control.Retry, 0, control.Refused, 0},
+		{control.Release, 1, "", 1},
+		{control.Remove, 1, "", 0},
+		{control.Hold, 0, control.Refused, 0},
 	} {
 		before := s.runner.woken
 		r, err := control.ChangeQueue.Call(ctx, c, control.QueueChange{Action: step.do, Filter: one})

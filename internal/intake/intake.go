@@ -15,6 +15,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -159,13 +160,19 @@ func (h *Handler) Mail(ctx context.Context, p *transaction.Peer, from address.Ma
 // (rfc6409#6.1).
 func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from address.Mailbox) reply.Reply {
 	acc, err := h.opt.Accounts.Account(ctx, p.Login)
-	if err != nil {
+	switch {
+	case errors.Is(err, account.ErrNotFound) || err == nil && acc.Disabled:
+		return reply.AuthRequired() // it ended since the session logged in
+	case err != nil:
 		return h.trouble("look up the account", p, err)
 	}
 	if acc.MaySend(from) {
 		return reply.Reply{}
 	}
 	a, err := h.opt.Resolver.Directory.Address(ctx, from)
+	if err != nil && !errors.Is(err, recipient.ErrNotFound) {
+		return h.trouble("look up the sender's address", p, err)
+	}
 	if err == nil && a.Kind == recipient.Forward {
 		for _, t := range a.Targets {
 			if t.Key() == acc.Login {
@@ -188,7 +195,8 @@ func (h *Handler) Verify(ctx context.Context, p *transaction.Peer, a address.Mai
 		h.opt.Logger.Error("look up an address", "session", p.Session, "error", err)
 		return reply.CannotVerify()
 	}
-	if res.Verdict == recipient.NotOurs {
+	switch res.Verdict {
+	case recipient.NotOurs, recipient.Loops:
 		return reply.CannotVerify()
 	}
 	return answer(a, res)
@@ -223,7 +231,7 @@ func (s *Settings) trusted(p *transaction.Peer) bool {
 	if p.Service == transaction.Local {
 		return true
 	}
-	addr := p.Remote.Addr().Unmap()
+	addr := p.Remote.Addr().Unmap().WithZone("") // a prefix contains no zoned address
 	for _, n := range s.Trusted {
 		if n.Contains(addr) {
 			return true

@@ -28,6 +28,7 @@ type mail struct {
 	// lead to.
 	accepted   int
 	recipients []*queue.Recipient
+	known      map[pair]bool // of recipients, from the second on
 	// spf holds the verdict on the reverse-path once it is known; nil if nobody
 	// needs it.
 	spf  chan bool
@@ -72,12 +73,21 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 // queueMost bounds the recipients of one message after forwarding.
 const queueMost = 20_000
 
+// pair is what makes a recipient the same as another.
+type pair struct{ address, target address.Mailbox }
+
 // add keeps one target. A recipient that was named twice gets one copy.
 func (m *mail) add(to address.Mailbox, t recipient.Target, params smtp.RcptParams) {
-	for _, r := range m.recipients {
-		if r.Address == to && r.Target == t.Mailbox {
+	if len(m.recipients) > 0 {
+		if m.known == nil {
+			first := m.recipients[0]
+			m.known = map[pair]bool{{first.Address, first.Target}: true}
+		}
+		p := pair{to, t.Mailbox}
+		if m.known[p] {
 			return
 		}
+		m.known[p] = true
 	}
 	m.recipients = append(m.recipients, Recipient(to, t, params, m.settings.Route))
 }
@@ -104,7 +114,18 @@ func (m *mail) askSPF() {
 	verdict := make(chan bool, 1)
 	m.spf = verdict
 	client, helo, from := m.peer.Remote.Addr(), m.peer.Helo, m.from
-	go func() { verdict <- m.h.opt.SPF(ctx, client, helo, from) }()
+	go func() {
+		pass := false
+		defer func() {
+			// It reads what strangers publish: a defect there must not end the process.
+			if p := recover(); p != nil {
+				m.h.opt.Logger.Error("defect: SPF panicked", "session", m.peer.Session, "from", from.String(), "panic", p)
+				pass = false
+			}
+			verdict <- pass
+		}()
+		pass = m.h.opt.SPF(ctx, client, helo, from)
+	}()
 }
 
 // basis says why reports may go to the reverse-path.
@@ -132,6 +153,9 @@ func (m *mail) basis(ctx context.Context) dsn.Basis {
 func (m *mail) Content(context.Context) (transaction.Content, reply.Reply) {
 	if m.h.opt.DiskLow() {
 		return nil, reply.StorageLow()
+	}
+	if m.body != nil {
+		m.body.stored.Abort()
 	}
 	m.body = &content{m: m, stored: m.h.opt.NewBuffer()}
 	m.body.scan.Limit = m.settings.MaxHeader

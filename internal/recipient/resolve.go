@@ -24,7 +24,8 @@ const (
 	HasMoved
 	// IsRefused: Resolution.Text is the owner's refusal.
 	IsRefused
-	// Loops: the forwarding leads only back to itself, or too far.
+	// Loops: the forwarding leads only back to itself, or is longer or wider
+	// than the limits: to forward to a part would lose the rest silently.
 	Loops
 )
 
@@ -74,6 +75,9 @@ func (r *Resolver) Ours(ctx context.Context, d address.Domain) (bool, error) {
 // storage, hence temporary.
 func (r *Resolver) Resolve(ctx context.Context, to address.Mailbox) (Resolution, error) {
 	if to.Domain.IsZero() { // rfc5321#4.1.1.3, <postmaster>
+		if !to.IsPostmaster() {
+			return Resolution{Verdict: Unknown}, nil
+		}
 		return r.postmaster(ctx, Domain{}, to)
 	}
 	a, found, err := r.find(ctx, to)
@@ -94,6 +98,9 @@ func (r *Resolver) Resolve(ctx context.Context, to address.Mailbox) (Resolution,
 	w := walk{resolver: r, seen: map[string]bool{to.Key(): true}}
 	if err := w.follow(ctx, a, a.Disclose != Announce, 1); err != nil {
 		return Resolution{}, err
+	}
+	if w.tooFar {
+		return Resolution{Verdict: Loops}, nil
 	}
 	if len(w.targets) == 0 {
 		if w.loops {
@@ -150,22 +157,9 @@ func isRole(local string) bool {
 // postmaster answers for a role that has no address of its own: the domain's
 // postmaster, else the server's. Somebody always gets it.
 func (r *Resolver) postmaster(ctx context.Context, d Domain, to address.Mailbox) (Resolution, error) {
-	who := d.Postmaster
-	if who.IsZero() {
-		who = r.Postmaster
-	}
-	own := Resolution{Verdict: Accept, Targets: []Target{{Mailbox: r.Postmaster, Local: true, Hidden: true}}}
-	if who.Key() == to.Key() {
-		return own, nil
-	}
-	stand := Address{Address: to, Kind: Forward, Disclose: Silent}
-	stand.Targets = append(stand.Targets, who)
 	w := walk{resolver: r, seen: map[string]bool{to.Key(): true}}
-	if err := w.follow(ctx, stand, true, 1); err != nil {
+	if err := w.role(ctx, d, true, 0); err != nil {
 		return Resolution{}, err
-	}
-	if len(w.targets) == 0 {
-		return own, nil
 	}
 	return Resolution{Verdict: Accept, Targets: w.targets}, nil
 }
@@ -176,6 +170,7 @@ type walk struct {
 	seen     map[string]bool
 	targets  []Target
 	loops    bool
+	tooFar   bool // a limit was reached, so targets are not all
 }
 
 // follow adds what the forwarding a leads to. What leads in a circle or too
@@ -188,7 +183,7 @@ func (w *walk) follow(ctx context.Context, a Address, hidden bool, depth int) er
 			continue
 		}
 		if depth > MaxDepth || len(w.targets) >= MaxTargets {
-			w.loops = true
+			w.tooFar = true
 			return nil
 		}
 		w.seen[key] = true
@@ -206,7 +201,7 @@ func (w *walk) follow(ctx context.Context, a Address, hidden bool, depth int) er
 		case found:
 			// Moved and refused addresses take no forwarded mail.
 		default:
-			if err := w.outside(ctx, t, hidden); err != nil {
+			if err := w.outside(ctx, t, hidden, depth); err != nil {
 				return err
 			}
 		}
@@ -215,21 +210,46 @@ func (w *walk) follow(ctx context.Context, a Address, hidden bool, depth int) er
 }
 
 // outside adds a target that is no address of ours: a relayed one, or a role.
-func (w *walk) outside(ctx context.Context, t address.Mailbox, hidden bool) error {
+func (w *walk) outside(ctx context.Context, t address.Mailbox, hidden bool, depth int) error {
 	if t.Key() == w.resolver.Postmaster.Key() {
 		w.targets = append(w.targets, Target{Mailbox: t, Local: true, Hidden: hidden})
 		return nil
 	}
-	ours, err := w.resolver.Ours(ctx, t.Domain)
-	if err != nil {
-		return err
-	}
+	d, err := w.resolver.Directory.Domain(ctx, t.Domain)
 	switch {
-	case !ours:
+	case errors.Is(err, ErrNotFound):
 		w.targets = append(w.targets, Target{Mailbox: t, Hidden: hidden})
+	case err != nil:
+		return fmt.Errorf("look up the domain %s: %w", t.Domain, err)
 	case isRole(t.Local):
-		w.targets = append(w.targets, Target{Mailbox: w.resolver.Postmaster, Local: true, Hidden: hidden})
+		return w.role(ctx, d, true, depth) // nobody chose to disclose who that is
 	}
+	return nil
+}
+
+// role adds who reads the mail to a role of a domain: the domain's postmaster,
+// else the server's. Where neither leads anywhere it is the server's own
+// mailbox, so that somebody always gets it.
+func (w *walk) role(ctx context.Context, d Domain, hidden bool, depth int) error {
+	before := len(w.targets)
+	for _, who := range []address.Mailbox{d.Postmaster, w.resolver.Postmaster} {
+		if who.IsZero() {
+			continue
+		}
+		if err := w.follow(ctx, Address{Targets: []address.Mailbox{who}}, hidden, depth+1); err != nil {
+			return err
+		}
+		if len(w.targets) > before {
+			return nil
+		}
+	}
+	last := Target{Mailbox: w.resolver.Postmaster, Local: true, Hidden: hidden}
+	for _, t := range w.targets {
+		if t.Local && t.Mailbox.Key() == last.Mailbox.Key() {
+			return nil
+		}
+	}
+	w.targets = append(w.targets, last)
 	return nil
 }
 
@@ -239,11 +259,14 @@ func (r *Resolver) CheckLoop(ctx context.Context, a Address) error {
 	if a.Kind != Forward {
 		return nil
 	}
-	return r.circle(ctx, a, a.Address, []string{a.Address.String()})
+	return r.circle(ctx, a, a.Address, []string{a.Address.String()}, make(map[string]int))
 }
 
-func (r *Resolver) circle(ctx context.Context, a Address, start address.Mailbox, path []string) error {
-	if len(path) > MaxDepth+1 {
+// circle looks on from a, to which path leads. deepest says how far from start
+// an address has been looked at: what many ways lead to is not walked again for
+// each, unless the way has become longer.
+func (r *Resolver) circle(ctx context.Context, a Address, start address.Mailbox, path []string, deepest map[string]int) error {
+	if len(path) > MaxDepth {
 		return fmt.Errorf("the forwarding is longer than %d addresses: %s; point it at the last one", MaxDepth, strings.Join(path, " → "))
 	}
 	for _, t := range a.Targets {
@@ -251,12 +274,16 @@ func (r *Resolver) circle(ctx context.Context, a Address, start address.Mailbox,
 		if t.Key() == start.Key() {
 			return fmt.Errorf("the forwarding would lead back to itself: %s; change one of them first", strings.Join(way, " → "))
 		}
+		if deepest[t.Key()] >= len(way) {
+			continue
+		}
+		deepest[t.Key()] = len(way)
 		next, found, err := r.find(ctx, t)
 		if err != nil {
 			return err
 		}
 		if found && next.Kind == Forward {
-			if err := r.circle(ctx, next, start, way); err != nil {
+			if err := r.circle(ctx, next, start, way, deepest); err != nil {
 				return err
 			}
 		}

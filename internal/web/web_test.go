@@ -250,9 +250,14 @@ func TestNotFoundOffersWhatIsNear(t *testing.T) {
 func TestLanguageOfAPage(t *testing.T) {
 	h := New(Options{})
 	for _, c := range [...]struct{ path, accept, want string }{
-		{"/codes/550", "", "en"}, {"/codes/550", "ja,en;q=0.8", "ja"}, {"/codes/550", "ja-JP", "ja"},
-		{"/codes/550", "en;q=0.9, JA;q=0.95", "ja"}, {"/codes/550", "fr, xx;q=zz, ja;q=0", "en"},
-		{"/en/codes/550", "ja", "en"}, {"/ja/codes/550", "en", "ja"}, {"/codes/550", strings.Repeat("xx,", 400) + "ja", "en"},
+		{"/codes/550", "", "en"},
+		{"/codes/550", "ja,en;q=0.8", "ja"},
+		{"/codes/550", "ja-JP", "ja"},
+		{"/codes/550", "en;q=0.9, JA;q=0.95", "ja"},
+		{"/codes/550", "fr, xx;q=zz, ja;q=0", "en"},
+		{"/en/codes/550", "ja", "en"},
+		{"/ja/codes/550", "en", "ja"},
+		{"/codes/550", strings.Repeat("xx,", 400) + "ja", "en"},
 	} {
 		r := get(t, h, c.path, "Accept-Language", c.accept)
 		if got := r.Header.Get("Content-Language"); got != c.want {
@@ -369,7 +374,10 @@ func TestAPIExplain(t *testing.T) {
 		kind, text string
 		status     int
 	}{
-		{"application/json", "{", 400}, {"application/json", `{"line":" "}`, 400}, {"text/html", "x", 415}, {"", "x", 415},
+		{"application/json", "{", 400},
+		{"application/json", `{"line":" "}`, 400},
+		{"text/html", "x", 415},
+		{"", "x", 415},
 		{"text/plain", strings.Repeat("x", maxBody+1), 413},
 	} {
 		if w := post(h, c.kind, c.text); w.Code != c.status || !strings.Contains(w.Body.String(), `"error"`) {

@@ -38,9 +38,14 @@ const (
 // gave in EHLO and a reverse-path. For the null reverse-path the postmaster of
 // the EHLO name is checked (rfc7208#2.4). detail is for the log.
 func Check(ctx context.Context, r dns.Resolver, client netip.Addr, helo string, from address.Mailbox) (res Result, detail string) {
-	sender := from.String()
+	if !client.IsValid() {
+		return None, "the client has no address"
+	}
+	// The library takes what follows the first @ for the domain; a quoted local
+	// part may have one, and only macros read the local part.
+	sender := strings.ReplaceAll(from.Local, "@", "=") + "@" + from.Domain.String()
 	if from.IsZero() {
-		sender = "postmaster@" + helo
+		sender = "postmaster@" + strings.ReplaceAll(helo, "@", "=")
 	}
 	got, err := library.CheckHostWithSender(net.IP(client.Unmap().AsSlice()), helo, sender,
 		library.WithContext(ctx), library.WithResolver(lookups{r}))
