@@ -147,7 +147,17 @@ func (p *program) warn(warnings []string) {
 	}
 	p.out.flush()
 	for _, w := range warnings {
-		fmt.Fprintf(p.stderr, "note: %s\n", clean(w))
+		p.tell("note: " + w)
+	}
+}
+
+// tell writes lines to standard error, wrapped if that is a terminal.
+func (p *program) tell(text string) {
+	columns := widthOf(p.stderr, 1<<20)
+	for _, line := range strings.Split(text, "\n") {
+		for _, part := range wrapText(clean(line), columns) {
+			fmt.Fprintln(p.stderr, part)
+		}
 	}
 }
 

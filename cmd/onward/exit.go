@@ -59,7 +59,7 @@ func (p *program) report(err error) int {
 		line, _ := json.Marshal(map[string]any{"error": map[string]string{"kind": string(kind), "message": err.Error()}})
 		fmt.Fprintf(p.stderr, "%s\n", line)
 	} else {
-		fmt.Fprintf(p.stderr, "onward: %s\n", cleanLines(err.Error()))
+		p.tell("onward: " + err.Error())
 	}
 	return exitOf(kind)
 }

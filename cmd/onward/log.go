@@ -76,7 +76,7 @@ func (p *program) logRow(r control.LogEntry) {
 			f.add("", plain(a.Explanation))
 		}
 	}
-	if !r.Due.IsZero() && r.State == "waiting" && r.Kind == queue.LogAttempt {
+	if r.Due.After(time.Now()) && r.State == "waiting" && r.Kind == queue.LogAttempt {
 		f.add("", plain("next attempt "+moment(r.Due, true)+" ("+span(r.Due, time.Now())+")"))
 	}
 	if r.Linked != "" {

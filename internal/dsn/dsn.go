@@ -169,6 +169,9 @@ type Recipient struct {
 	// Disclosed says that the owner of Original lets the sender see Target.
 	// Otherwise the report hides it everywhere.
 	Disclosed bool
+	// Others are the hidden targets of other recipients of the same message: a
+	// server that refuses a message for all may name them here.
+	Others []Hidden
 	// Action is what happened; zero means the report's Kind.
 	Action Kind
 	// Status is the enhanced status code, "" for none better than x.0.0.
@@ -188,6 +191,29 @@ type Recipient struct {
 	WillRetryUntil time.Time
 	// LogID finds the fate in our log; our queue's id of the message.
 	LogID string
+}
+
+// Hidden is a target that the sender must not see, and the address that stands
+// for it.
+type Hidden struct{ Target, Original address.Mailbox }
+
+// private reports whether the words about r must be searched for targets.
+func (r Recipient) private() bool { return r.hidden() || len(r.Others) > 0 }
+
+// withhold takes all hidden targets out of another server's words; ok is false
+// if they cannot be shown at all.
+func (r Recipient) withhold(text string) (clean string, ok bool) {
+	if r.hidden() {
+		if text, ok = conceal(text, r.Target, r.Original); !ok {
+			return text, false
+		}
+	}
+	for _, h := range r.Others {
+		if text, ok = conceal(text, h.Target, h.Original); !ok {
+			return text, false
+		}
+	}
+	return text, true
 }
 
 // Forwarded reports whether the message went to another address than the one

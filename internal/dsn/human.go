@@ -144,12 +144,12 @@ func (t *text) message(original message.Header, arrival time.Time) {
 // safe is prose of ours in which a private target must not stand either,
 // should a sentence have been filled from another server's words.
 func (r *Recipient) safe(prose string) string {
-	if !r.hidden() {
+	if !r.private() {
 		return prose
 	}
 	paragraphs := strings.Split(prose, "\n")
 	for i, p := range paragraphs {
-		paragraphs[i], _ = conceal(p, r.Target, r.Original)
+		paragraphs[i], _ = r.withhold(p)
 	}
 	return strings.Join(paragraphs, "\n")
 }

@@ -98,7 +98,7 @@ func (r *Recipient) heard() (lines []string, ok bool) {
 		line = clip(line, MaxHeard-size)
 		size += len(line)
 		for part := range strings.FieldsFuncSeq(line, func(c rune) bool { return c == '\r' || c == '\n' }) {
-			if r.hidden() {
+			if r.private() {
 				part = strip(part)
 			} else {
 				part = escape(part)
@@ -106,9 +106,9 @@ func (r *Recipient) heard() (lines []string, ok bool) {
 			lines = append(lines, strings.TrimSpace(part))
 		}
 	}
-	if r.hidden() {
+	if r.private() {
 		// The lines are searched together, so that nothing hides in a break.
-		text, ok := conceal(strings.Join(lines, " \uFFFC "), r.Target, r.Original)
+		text, ok := r.withhold(strings.Join(lines, " \uFFFC "))
 		if !ok {
 			return nil, false
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/onwardmail/onward/internal/config"
+	"github.com/onwardmail/onward/internal/store"
 )
 
 // The self-signed certificate, in the data folder.
@@ -32,10 +33,13 @@ func (s *Server) loadCertificate(c *config.Config) (*tls.Certificate, error) {
 	certFile, keyFile := c.TLS.Certificate, c.TLS.Key
 	if certFile == "" {
 		certFile, keyFile = filepath.Join(c.Data, selfSignedCert), filepath.Join(c.Data, selfSignedKey)
+		if _, err := os.Stat(c.Data); errors.Is(err, os.ErrNotExist) {
+			s.First = true
+		}
+		if err := store.MakeFolder(c.Data); err != nil {
+			return nil, err
+		}
 		if _, err := os.Stat(keyFile); errors.Is(err, os.ErrNotExist) {
-			if _, err := os.Stat(c.Data); errors.Is(err, os.ErrNotExist) {
-				s.First = true
-			}
 			if err := makeSelfSigned(c.Hostname, certFile, keyFile); err != nil {
 				return nil, err
 			}
@@ -72,9 +76,6 @@ func (s *Server) tlsConfig() *tls.Config {
 
 func makeSelfSigned(hostname, certFile, keyFile string) error {
 	fail := func(err error) error { return fmt.Errorf("make a self-signed certificate: %w", err) }
-	if err := os.MkdirAll(filepath.Dir(certFile), 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w; give another folder with the key data, or make this one writable", err)
-	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fail(err)

@@ -31,7 +31,7 @@ func (s *Server) openControl() error {
 	s.control = control.New(control.Options{
 		Recipients: s.directory, Accounts: s.directory, Queue: s.queue, Resolver: s.resolver, Intake: s.handler,
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), PasswordCost: s.opt.Cost, Random: rand.Reader,
-		Runner: running{s}, Version: string(s.opt.Version),
+		Runner: running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
 	})
 	return nil
 }
@@ -111,7 +111,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	return control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
 		AppPasswordKey: keys.Key(store.KeyAppPassword), PasswordCost: account.DefaultCost(), Random: rand.Reader,
-		Version: string(version),
+		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
 	}), closer, nil
 }
 
@@ -134,4 +134,11 @@ func (s *Server) serveControl(l net.Listener) {
 	if err := s.control.Serve(s.ctx, l, s.log); err != nil {
 		s.fail(err)
 	}
+}
+
+// maxSize is the largest message in octets, as configured now.
+func (s *Server) maxSize() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.config.Limits.MessageSize
 }

@@ -351,8 +351,9 @@ func (s *Server) close() {
 }
 
 // Reload puts a new configuration and new certificates into force, for
-// sessions and deliveries that begin from now on. What needs a restart is
-// named in the error, and then nothing is changed.
+// sessions and deliveries that begin from now on. With an error nothing is
+// changed. Keys that need a restart are named in the log and keep the values
+// with which the server started.
 func (s *Server) Reload() error {
 	if s.opt.Reread == nil {
 		return errors.New("there is no configuration file to read again; start the server with --config")
@@ -363,11 +364,12 @@ func (s *Server) Reload() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	restart := needRestart(s.opt.Config, c)
+	c = asStarted(s.opt.Config, c)
 	cert, err := s.loadCertificate(c)
 	if err != nil {
 		return fmt.Errorf("the configuration is not changed: %w", err)
 	}
-	restart := needRestart(s.config, c)
 	s.cert.Store(cert)
 	s.config = c
 	s.low.least.Store(c.Limits.FreeDisk)
@@ -439,10 +441,13 @@ func (s *Server) expand(ctx context.Context, to address.Mailbox) ([]*queue.Recip
 	if err != nil {
 		return nil, err
 	}
-	if res.Verdict != recipient.Accept {
-		// Not ours, or ours and gone: it is tried, and ends where it must.
+	switch res.Verdict {
+	case recipient.Accept:
+	case recipient.NotOurs:
 		t := recipient.Target{Mailbox: to}
 		return []*queue.Recipient{intake.Recipient(to, t, noParams, route)}, nil
+	default: // ours, and nobody is there
+		return nil, nil
 	}
 	var rs []*queue.Recipient
 	for _, t := range res.Targets {

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/smtptest"
 )
 
@@ -207,18 +207,21 @@ var unsteady = []struct {
 	{regexp.MustCompile(`\(TLS[0-9.]+ [A-Z0-9_]+\)`), "(TLS)"},
 }
 
+// steady replaces what differs from run to run, and shows octets that are no
+// text.
 func steady(text string) string {
 	for _, u := range unsteady {
 		text = u.find.ReplaceAllString(text, u.put)
 	}
-	return text
-}
-
-// state counts the recipients in a state.
-func (w *world) state(s queue.State) (n int) {
-	all, err := w.server.Queue().List(context.Background(), queue.Filter{States: []queue.State{s}, Limit: 10_000})
-	if err != nil {
-		w.t.Fatal(err)
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if r == utf8.RuneError && n == 1 || r < ' ' && !strings.ContainsRune("\t\r\n", r) {
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		} else {
+			b.WriteString(text[i : i+n])
+		}
+		i += n
 	}
-	return len(all)
+	return b.String()
 }

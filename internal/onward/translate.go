@@ -232,3 +232,12 @@ func needRestart(old, now *config.Config) []string {
 	}
 	return keys
 }
+
+// asStarted returns now with the values of old where more than one part of the
+// server uses them and some cannot change: a server has one name, one folder and
+// one set of ports at a time.
+func asStarted(old, now *config.Config) *config.Config {
+	c := *now
+	c.Hostname, c.Data, c.Listen = old.Hostname, old.Data, old.Listen
+	return &c
+}

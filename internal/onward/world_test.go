@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -56,6 +57,10 @@ type world struct {
 	alias map[string]string
 
 	stopped, shutting bool
+	quiet             bool // nothing is logged
+
+	// moods, if not nil, are those of the network that we deliver over.
+	moods atomic.Pointer[chance]
 
 	shut   chan error
 	cutCtx context.Context
@@ -117,8 +122,9 @@ func (w *world) text(name string) string {
 	return ""
 }
 
-// newWorld builds the world and starts its server.
-func newWorld(t testing.TB, files *txtar.Archive, real bool) *world {
+// newWorld builds the world and starts its server. prepare is called before,
+// with the folder of the configuration.
+func newWorld(t testing.TB, files *txtar.Archive, real bool, prepare ...func(dir string)) *world {
 	w := &world{
 		t: t, files: files, real: real, network: smtptest.NewNetwork(), data: filepath.Join(t.TempDir(), "data"),
 		alias: map[string]string{}, trust: x509.NewCertPool(), shut: make(chan error, 1),
@@ -128,6 +134,9 @@ func newWorld(t testing.TB, files *txtar.Archive, real bool) *world {
 		toNow()
 	}
 	t.Cleanup(w.stop)
+	for _, f := range prepare {
+		f(filepath.Dir(w.data))
+	}
 	if secret := w.text("secret"); secret != "" {
 		if err := os.WriteFile(filepath.Join(filepath.Dir(w.data), "secret"), []byte(secret), 0o600); err != nil {
 			t.Fatal(err)
@@ -152,10 +161,14 @@ func (w *world) options() Options {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	out := w.t.Output()
+	if w.quiet {
+		out = io.Discard
+	}
 	return Options{
 		Config: c, Resolver: &w.zone, Cost: cheap, Listen: w.listen, Control: w.control, Dial: w.dial,
 		ClientTLS: &tls.Config{RootCAs: w.trust, MinVersion: tls.VersionTLS12},
-		Logger:    slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:    slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Reread: func() (*config.Config, error) {
 			f := w.reread.Load()
 			if f == nil {
@@ -197,6 +210,9 @@ func (w *world) listen(_, addr string) (net.Listener, error) {
 func (w *world) control(string) (net.Listener, error) { return w.network.Listen("127.0.0.1:1") }
 
 func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if c := w.moods.Load(); c != nil {
+		return c.dial(ctx, func() (net.Conn, error) { return w.network.Dial(ctx, network, addr) })
+	}
 	if !w.real {
 		return w.network.Dial(ctx, network, addr)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,9 +252,10 @@ func TestReportCannotBeStored(t *testing.T) {
 		w := newWorld(t)
 		w.start()
 		w.mail.set(always(failure()))
-		bad := true
+		var bad atomic.Bool
+		bad.Store(true)
 		w.store.failing(func(r *queue.Record) error {
-			if bad && len(r.Reports) > 0 {
+			if bad.Load() && len(r.Reports) > 0 {
 				return errDisk
 			}
 			return nil
@@ -262,7 +264,7 @@ func TestReportCannotBeStored(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		w.is(id, queue.Waiting)
-		bad = false
+		bad.Store(false)
 		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		w.is(id, queue.Reported)
@@ -319,8 +321,8 @@ func TestDefects(t *testing.T) {
 func TestComposeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, broken := range map[string]func(*world){
-			"error": func(w *world) { w.expand = func() error { return errors.New("the directory is down") } },
-			"panic": func(w *world) { w.explain = func(*queue.Recipient) queue.Meaning { panic("a defect of the test") } },
+			"error": func(w *world) { w.breakReports(nil, func() error { return errors.New("the directory is down") }) },
+			"panic": func(w *world) { w.breakReports(func(*queue.Recipient) { panic("a defect of the test") }, nil) },
 		} {
 			w := newWorld(t)
 			w.start()
@@ -329,7 +331,7 @@ func TestComposeFails(t *testing.T) {
 			id := w.send("bert@example.net")
 			synctest.Wait()
 			w.is(id, queue.Waiting)
-			w.expand, w.explain = nil, nil
+			w.breakReports(nil, nil)
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 			w.is(id, queue.Reported)
@@ -347,12 +349,11 @@ func TestExpireGoesOn(t *testing.T) {
 		w := newWorld(t)
 		w.start()
 		w.mail.set(always(trouble()))
-		w.explain = func(r *queue.Recipient) queue.Meaning {
+		w.breakReports(func(r *queue.Recipient) {
 			if r.Address.Local == "poison" {
 				panic("a defect of the test")
 			}
-			return queue.Meaning{}
-		}
+		}, nil)
 		poison := w.send("poison@example.net")
 		time.Sleep(time.Second)
 		id := w.send("bert@example.net")
@@ -360,7 +361,7 @@ func TestExpireGoesOn(t *testing.T) {
 		synctest.Wait()
 		w.is(id, queue.Reported)
 		w.is(poison, queue.Waiting)
-		w.explain = nil
+		w.breakReports(nil, nil)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		w.is(poison, queue.Reported)

@@ -67,7 +67,7 @@ func (m *Manager) compose(j *job, outcomes []Outcome, now time.Time) *Record {
 		}
 		rec.Changes[i] = c
 	}
-	if !m.report(rec, dsn.Failed, j.Message, failed, now) || !m.report(rec, dsn.Delayed, j.Message, delayed, now) {
+	if !m.report(rec, dsn.Failed, &j.Job, failed, now) || !m.report(rec, dsn.Delayed, &j.Job, delayed, now) {
 		rec.withoutReports(schedule)
 	}
 	return rec
@@ -90,14 +90,18 @@ func (rec *Record) withoutReports(s Schedule) {
 
 // report adds the report about fates to a record. It reports whether that
 // succeeded.
-func (m *Manager) report(rec *Record, kind dsn.Kind, msg *Message, fates []Fate, now time.Time) bool {
+func (m *Manager) report(rec *Record, kind dsn.Kind, j *Job, fates []Fate, now time.Time) bool {
 	if len(fates) == 0 {
 		return true
 	}
-	e, err := m.composeReport(kind, msg, fates, now)
+	e, err := m.composeReport(kind, j, fates, now)
 	if err != nil {
-		m.opt.Logger.Error("compose a report; the message stays in the queue", "message", msg.ID, "error", err)
+		m.opt.Logger.Error("compose a report; the message stays in the queue", "message", j.Message.ID, "error", err)
 		return false
+	}
+	if e == nil {
+		rec.nobodyToTell()
+		return true
 	}
 	expires := m.Expires(now)
 	for _, r := range e.Recipients {
@@ -107,15 +111,30 @@ func (m *Manager) report(rec *Record, kind dsn.Kind, msg *Message, fates []Fate,
 	return true
 }
 
+// CauseNobody is why no report is sent to a reverse-path of ours that does not
+// exist.
+const CauseNobody = "reverse-path-unknown"
+
+// nobodyToTell makes failures end without a report.
+func (rec *Record) nobodyToTell() {
+	for i := range rec.Changes {
+		c := &rec.Changes[i]
+		c.Delayed = false
+		if (c.Event == Failed || c.Event == Expired) && c.Suppress == "" {
+			c.Suppress = CauseNobody
+		}
+	}
+}
+
 // composeReport calls the Reporter. It works on a stranger's message: a defect
 // there must not end the process, again after every start.
-func (m *Manager) composeReport(kind dsn.Kind, msg *Message, fates []Fate, now time.Time) (e *Entry, err error) {
+func (m *Manager) composeReport(kind dsn.Kind, j *Job, fates []Fate, now time.Time) (e *Entry, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("defect: panic: %v", p)
 		}
 	}()
-	return m.opt.Reporter.Compose(m.ctx, kind, msg, fates, now)
+	return m.opt.Reporter.Compose(m.ctx, kind, j.Message, fates, j.Recipients, now)
 }
 
 // record commits. As long as the store fails it is offered again: what was

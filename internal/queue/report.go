@@ -43,13 +43,18 @@ type Reporter struct {
 	// Explain says what an outcome means.
 	Explain func(lang string, r *Recipient, o *Outcome) Meaning
 	// Expand says where mail for an address goes: one Recipient or, where
-	// the address is ours, what it leads to. ID, State and times are set later.
+	// the address is ours, what it leads to, which may be nobody. ID, State and
+	// times are set later.
 	Expand func(ctx context.Context, to address.Mailbox) ([]*Recipient, error)
 }
 
 // Compose makes the report about fates of a message. The entry's reverse-path
 // is null (rfc5321#4.5.5), so nothing is ever reported about a report.
-func (rp *Reporter) Compose(ctx context.Context, kind dsn.Kind, m *Message, fates []Fate, now time.Time) (*Entry, error) {
+//
+// all are the recipients that were attempted together: a server's words about
+// one of them may name the hidden target of another. Without anybody to tell
+// the entry is nil: the reverse-path is an address of ours that does not exist.
+func (rp *Reporter) Compose(ctx context.Context, kind dsn.Kind, m *Message, fates []Fate, all []*Recipient, now time.Time) (*Entry, error) {
 	header, body, err := rp.original(ctx, m)
 	if err != nil {
 		return nil, err
@@ -72,6 +77,11 @@ func (rp *Reporter) Compose(ctx context.Context, kind dsn.Kind, m *Message, fate
 			Heard: f.Outcome.Heard, Explanation: meaning.Explanation, Advice: meaning.Advice, Actor: meaning.Actor,
 			LastAttempt: f.Outcome.At, LogID: m.ID.String(),
 		}
+		for _, other := range all {
+			if other.Hidden && other.Target != f.Recipient.Target {
+				r.Others = append(r.Others, dsn.Hidden{Target: other.Target, Original: other.Address})
+			}
+		}
 		if kind == dsn.Delayed {
 			r.WillRetryUntil = f.Recipient.Expires
 		}
@@ -91,7 +101,7 @@ func (rp *Reporter) entry(ctx context.Context, about *Message, composed dsn.Comp
 		return nil, fmt.Errorf("look up who gets the report: %w", err)
 	}
 	if len(recipients) == 0 {
-		return nil, fmt.Errorf("nobody gets the report to %s", about.From)
+		return nil, nil
 	}
 	content := rp.Store.NewContent()
 	if _, err := content.Write(composed.Content); err != nil {

@@ -199,7 +199,7 @@ func (m *Manager) giveUp(j Job, now time.Time) bool {
 		}
 		rec.Changes = append(rec.Changes, c)
 	}
-	if !m.report(rec, dsn.Failed, j.Message, fates, now) {
+	if !m.report(rec, dsn.Failed, &j, fates, now) {
 		return false
 	}
 	if err := m.opt.Store.Record(m.ctx, rec); err != nil {

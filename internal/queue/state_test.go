@@ -37,8 +37,12 @@ func inWords(t Transition) string {
 		effect Effect
 		word   string
 	}{
-		{MayGoTwice, "twice"}, {Reschedule, "reschedule"}, {Report, "report"}, {AfterAttempt, "afterattempt"},
-		{DeleteRow, "delete"}, {DueNow, "now"},
+		{MayGoTwice, "twice"},
+		{Reschedule, "reschedule"},
+		{Report, "report"},
+		{AfterAttempt, "afterattempt"},
+		{DeleteRow, "delete"},
+		{DueNow, "now"},
 	} {
 		if t.Effects&e.effect != 0 {
 			words = append(words, e.word)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,8 +28,17 @@ type world struct {
 	mail    *scripted
 	opt     queue.Options
 	manager *queue.Manager
-	explain func(r *queue.Recipient) queue.Meaning
+
+	mu      sync.Mutex // guards what follows
+	explain func(r *queue.Recipient)
 	expand  func() error
+}
+
+// breakReports makes composing a report fail, or work again.
+func (w *world) breakReports(explain func(*queue.Recipient), expand func() error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.explain, w.expand = explain, expand
 }
 
 const sender = "anna@example.com"
@@ -61,17 +71,21 @@ func (w *world) open() {
 	}
 	w.store = &faultyStore{Store: real, close: real.Close}
 	w.opt.Store = w.store
-	n := 0
+	var n atomic.Int64
 	w.opt.Reporter = &queue.Reporter{
 		Hostname: "mx.example.org", Lang: "en", Store: w.store, IDs: w.ids,
-		Random: func() string { n++; return fmt.Sprint("random", n) },
+		Random: func() string { return fmt.Sprint("random", n.Add(1)) },
 		Explain: func(_ string, r *queue.Recipient, _ *queue.Outcome) queue.Meaning {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if w.explain != nil {
-				return w.explain(r)
+				w.explain(r)
 			}
 			return queue.Meaning{Explanation: "It did not work."}
 		},
 		Expand: func(_ context.Context, to address.Mailbox) ([]*queue.Recipient, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			if w.expand != nil {
 				if err := w.expand(); err != nil {
 					return nil, err

@@ -180,7 +180,8 @@ func directorySchema() schema {
 		what:        "directory",
 		application: 0x4f6e7744, // "OnwD"
 		cache:       8 << 10,
-		migrations: []string{`
+		migrations: []string{
+			`
 			CREATE TABLE domain (
 				name       TEXT PRIMARY KEY,
 				created    INTEGER NOT NULL,

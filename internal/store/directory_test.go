@@ -211,8 +211,13 @@ func suiteAppPasswords(t *testing.T, d *directories) {
 		login, id string
 		a, p      bool
 	}{
-		{"anna@example.org", "aaaa", true, true}, {"ANNA@example.org ", "aaaa", true, true}, {"bert@example.org", "aaaa", true, false},
-		{"anna@example.org", "zzzz", true, false}, {"anna@example.org", "", true, false}, {"no@example.org", "aaaa", false, false}, {"", "", false, false},
+		{"anna@example.org", "aaaa", true, true},
+		{"ANNA@example.org ", "aaaa", true, true},
+		{"bert@example.org", "aaaa", true, false},
+		{"anna@example.org", "zzzz", true, false},
+		{"anna@example.org", "", true, false},
+		{"no@example.org", "aaaa", false, false},
+		{"", "", false, false},
 	} {
 		a, got, err := d.accounts.Login(ctx, c.login, c.id)
 		mustNil(t, err)
@@ -280,9 +285,12 @@ func suiteUses(t *testing.T, d *directories) {
 
 func suiteFailures(t *testing.T, d *directories) {
 	ctx := context.Background()
+	// Of today, because the directory forgets what is old; within one day, because
+	// that is what is counted together.
+	base := time.Now().UTC().Truncate(aggregation).Add(time.Hour)
 	fail := func(ref string, minute int, change func(*account.Failure)) account.Failure {
 		f := account.Failure{
-			Reference: ref, At: start().Add(time.Duration(minute) * time.Minute), Cause: account.WrongPassword, Login: "anna@example.org",
+			Reference: ref, At: base.Add(time.Duration(minute) * time.Minute), Cause: account.WrongPassword, Login: "anna@example.org",
 			Remote: netip.MustParseAddr("192.0.2.1"), Service: "submission", Mechanism: "PLAIN", TLS: "TLS1.3", Count: 1,
 		}
 		if change != nil {
@@ -299,7 +307,7 @@ func suiteFailures(t *testing.T, d *directories) {
 	})
 	fail("R5", 5, func(f *account.Failure) { f.Remote = netip.MustParseAddr("192.0.2.2") })
 	revoked := fail("R6", 6, func(f *account.Failure) {
-		f.Cause, f.AppPassword, f.AppPasswordName, f.AppPasswordEnd = account.AppPasswordRevoked, "aaaa", "phone", start()
+		f.Cause, f.AppPassword, f.AppPasswordName, f.AppPasswordEnd = account.AppPasswordRevoked, "aaaa", "phone", base
 	})
 	for range 2 {
 		all, err := d.accounts.Failures(ctx, "", 0)
@@ -321,7 +329,7 @@ func suiteFailures(t *testing.T, d *directories) {
 		// Each reference is found, also of those that were counted together.
 		f, err := d.accounts.Failure(ctx, "R1")
 		mustNil(t, err)
-		if f.Reference != "R1" || !f.At.Equal(start().Add(time.Minute)) || f.Cause != last.Cause || f.Login != last.Login || f.Count != 3 {
+		if f.Reference != "R1" || !f.At.Equal(base.Add(time.Minute)) || f.Cause != last.Cause || f.Login != last.Login || f.Count != 3 {
 			t.Errorf("%+v", f)
 		}
 		_, err = d.accounts.Failure(ctx, "R99")

@@ -8,7 +8,8 @@ func queueSchema() schema {
 		what:        "queue",
 		application: 0x4f6e7751, // "OnwQ"
 		cache:       32 << 10,
-		migrations: []string{`
+		migrations: []string{
+			`
 			CREATE TABLE message (
 				id   INTEGER PRIMARY KEY, -- queue.ID
 				meta BLOB NOT NULL

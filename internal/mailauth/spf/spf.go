@@ -47,6 +47,11 @@ func Check(ctx context.Context, r dns.Resolver, client netip.Addr, helo string, 
 	if from.IsZero() {
 		sender = "postmaster@" + strings.ReplaceAll(helo, "@", "=")
 	}
+	return check(ctx, r, client, helo, sender)
+}
+
+// check is Check for a sender in the library's form.
+func check(ctx context.Context, r dns.Resolver, client netip.Addr, helo, sender string) (res Result, detail string) {
 	got, err := library.CheckHostWithSender(net.IP(client.Unmap().AsSlice()), helo, sender,
 		library.WithContext(ctx), library.WithResolver(lookups{r}))
 	if err != nil {
@@ -67,7 +72,7 @@ func (l lookups) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
 	a, err := l.r.MX(ctx, name)
 	mxs := make([]*net.MX, len(a.Records))
 	for i, m := range a.Records {
-		mxs[i] = &net.MX{Host: m.Host, Pref: m.Preference}
+		mxs[i] = &net.MX{Host: rooted(m.Host), Pref: m.Preference}
 	}
 	return mxs, mapped(name, err, len(mxs))
 }
@@ -87,8 +92,14 @@ func (l lookups) LookupAddr(ctx context.Context, addr string) ([]string, error) 
 		return nil, &net.DNSError{Err: "not an address", Name: addr, IsNotFound: true}
 	}
 	a, err := l.r.PTR(ctx, ip)
+	for i, name := range a.Records {
+		a.Records[i] = rooted(name)
+	}
 	return a.Records, mapped(addr, err, len(a.Records))
 }
+
+// rooted ends a name with a dot, as package net does and the library expects.
+func rooted(name string) string { return strings.TrimSuffix(name, ".") + "." }
 
 // mapped turns our errors into those that the library tells apart: not found
 // (a void look-up, rfc7208#4.6.4) and everything else, which is temporary.
