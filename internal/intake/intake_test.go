@@ -410,8 +410,8 @@ func TestBasis(t *testing.T) {
 	} {
 		w := newWorld(t)
 		e := w.send(tt.peer(), tt.from, text, "box@example.org", "tell@example.org")
-		if e.Message.Basis != tt.basis || w.asked != tt.asked {
-			t.Errorf("%s: basis %s after %d questions, want %s after %d", tt.name, e.Message.Basis, w.asked, tt.basis, tt.asked)
+		if e.Message.Basis != tt.basis || int(w.asked.Load()) != tt.asked {
+			t.Errorf("%s: basis %s after %d questions, want %s after %d", tt.name, e.Message.Basis, w.asked.Load(), tt.basis, tt.asked)
 		}
 	}
 	w := newWorld(t)

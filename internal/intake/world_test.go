@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -115,9 +116,8 @@ type world struct {
 	err      error // of the Enqueuer
 	entries  []*queue.Entry
 	buffers  []*buffer
-	full     bool
 	diskLow  bool
-	asked    int // of SPF
+	asked    atomic.Int64 // of SPF
 	writeErr error
 }
 
@@ -167,7 +167,7 @@ func newWorld(t *testing.T) *world {
 		NewBuffer: func() queue.Content { b := &buffer{fail: w.writeErr}; w.buffers = append(w.buffers, b); return b },
 		DiskLow:   func() bool { return w.diskLow },
 		SPF: func(_ context.Context, _ netip.Addr, _ string, from address.Mailbox) bool {
-			w.asked++
+			w.asked.Add(1)
 			return from.Domain.String() == "spf.example"
 		},
 		Random: func() string { return "0123456789abcdef0123" },

@@ -51,8 +51,9 @@ type Reporter struct {
 // Compose makes the report about fates of a message. The entry's reverse-path
 // is null (rfc5321#4.5.5), so nothing is ever reported about a report.
 //
-// all are the recipients that were attempted together: a server's words about
-// one of them may name the hidden target of another. Without anybody to tell
+// all are the recipients that were attempted together; the message's others are
+// looked up. A server's words about one of them may name the hidden target of
+// another. Without anybody to tell
 // the entry is nil: the reverse-path is an address of ours that does not exist.
 func (rp *Reporter) Compose(ctx context.Context, kind dsn.Kind, m *Message, fates []Fate, all []*Recipient, now time.Time) (*Entry, error) {
 	header, body, err := rp.original(ctx, m)
@@ -68,6 +69,13 @@ func (rp *Reporter) Compose(ctx context.Context, kind dsn.Kind, m *Message, fate
 	}
 	if body != nil {
 		report.Body = bytes.NewReader(body)
+	}
+	listed, err := rp.Store.List(ctx, Filter{Message: m.ID, Limit: dsn.MaxReported})
+	if err != nil {
+		return nil, fmt.Errorf("look up the other recipients: %w", err)
+	}
+	for _, l := range listed {
+		all = append(all[:len(all):len(all)], l.Recipient)
 	}
 	for _, f := range fates {
 		meaning := rp.Explain(rp.Lang, f.Recipient, f.Outcome)
