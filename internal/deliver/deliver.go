@@ -72,16 +72,6 @@ func (m TLSMode) String() string {
 	return "opportunistic"
 }
 
-// ParseTLSMode reads what String wrote.
-func ParseTLSMode(s string) (TLSMode, error) {
-	for _, m := range []TLSMode{Opportunistic, None, Require, Implicit} {
-		if s == m.String() {
-			return m, nil
-		}
-	}
-	return 0, fmt.Errorf("%q is not a TLS mode: use opportunistic, none, require or implicit", s)
-}
-
 // Route is a next hop that the configuration names, instead of a domain's MX.
 type Route struct {
 	// Host is a host name, whose addresses are used, or an IP address. Its MX
