@@ -67,7 +67,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 		return nil, nil, err
 	}
 	var undo []func() error
-	closer = func() error {
+	release := func() error {
 		var errs []error
 		for i := len(undo) - 1; i >= 0; i-- {
 			errs = append(errs, undo[i]())
@@ -76,7 +76,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	}
 	defer func() {
 		if err != nil {
-			closer() //nolint:errcheck // the error that counts is returned
+			release() //nolint:errcheck // the error that counts is returned
 		}
 	}()
 	lock, err := store.Lock(c.Data)
@@ -112,7 +112,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
 		AppPasswordKey: keys.Key(store.KeyAppPassword), PasswordCost: account.DefaultCost(), Random: rand.Reader,
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
-	}), closer, nil
+	}), release, nil
 }
 
 // shelf stores mail while no server runs: it waits for the next start.

@@ -49,6 +49,13 @@ const (
 	pruneEvery   = time.Hour
 )
 
+// How long a start waits for a command that holds the data folder, and how
+// often it looks.
+const (
+	lockPatience = 3 * time.Second
+	lockEach     = 20 * time.Millisecond
+)
+
 // Options are what a server is made of. Only Config is required; the rest lets
 // tests and the demo put in networks, resolvers and outputs of their own.
 type Options struct {
@@ -147,7 +154,7 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 	if s.listeners, err = s.open(c); err != nil {
 		return s, err
 	}
-	if err := s.openFolder(c); err != nil {
+	if err := s.openFolder(ctx, c); err != nil {
 		return s, err
 	}
 	if err := s.openStores(ctx); err != nil {
@@ -166,7 +173,7 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 
 // openFolder makes the data folder where there is none, takes its lock and
 // changes to the configured user: from here on we own nothing of root's.
-func (s *Server) openFolder(c *config.Config) error {
+func (s *Server) openFolder(ctx context.Context, c *config.Config) error {
 	if _, err := os.Stat(c.Data); errors.Is(err, os.ErrNotExist) {
 		s.First = true
 	}
@@ -176,15 +183,35 @@ func (s *Server) openFolder(c *config.Config) error {
 	if err := dropRights(c); err != nil {
 		return err
 	}
-	lock, err := store.Lock(c.Data)
-	if err != nil {
+	var err error
+	if s.lock, err = lockFolder(ctx, c.Data); err != nil {
 		return err
 	}
-	s.lock = lock
 	if s.keys, err = store.LoadKeys(c.Data); err != nil {
 		return err
 	}
 	return nil
+}
+
+// lockFolder takes the lock of the data folder. Commands that run while no
+// server does hold it for a moment, so it tries again for a while; a server
+// that answers on its socket stays, and is told of at once.
+func lockFolder(ctx context.Context, dir string) (*store.FolderLock, error) {
+	for end := time.Now().Add(lockPatience); ; {
+		lock, err := store.Lock(dir)
+		if !errors.Is(err, store.ErrLocked) || time.Now().After(end) {
+			return lock, err
+		}
+		if c, dialed := control.Dial(dir); dialed == nil {
+			c.Close() //nolint:errcheck // it was only knocked at
+			return nil, err
+		}
+		select {
+		case <-time.After(lockEach):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func (s *Server) openStores(ctx context.Context) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/onwardmail/onward/internal/config"
+	"github.com/onwardmail/onward/internal/control"
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/smtptest"
 	"github.com/onwardmail/onward/internal/store"
@@ -177,6 +178,45 @@ func TestLockedFolder(t *testing.T) {
 	want := fmt.Sprintf("%v: %s is held by pid %d", store.ErrLocked, data, os.Getpid())
 	if !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "; stop that process, or speak to it through onward.sock") {
 		t.Errorf("a locked folder says\n%s\ninstead of\n%s …", got, want)
+	}
+}
+
+// TestStartAfterCommand: a command that holds the folder for a moment does not
+// keep a server from starting.
+func TestStartAfterCommand(t *testing.T) {
+	dir := t.TempDir()
+	c := load(t, dir, "data = \"data\"\n"+onLoopback)
+	_, closer, err := OpenLocal(t.Context(), c, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	time.AfterFunc(5*lockEach, func() { closed <- closer() })
+	s, err := New(t.Context(), Options{Config: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestCommandBesideServer: while another process has the folder, a command
+// hears that it is busy, and may try again.
+func TestCommandBesideServer(t *testing.T) {
+	dir := t.TempDir()
+	c := load(t, dir, "data = \"data\"\n"+onLoopback)
+	lock, err := store.Lock(c.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock() //nolint:errcheck // the test is over
+	if _, _, err := OpenLocal(t.Context(), c, "test"); !errors.Is(err, control.ErrBusy) {
+		t.Errorf("got %v, want control.ErrBusy", err)
 	}
 }
 
