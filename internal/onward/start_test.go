@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -450,16 +449,15 @@ func TestReloadCertificate(t *testing.T) {
 // the server, and is named in the log each time.
 func TestReloadKeepsItsName(t *testing.T) {
 	w := newWorld(t, txtar.Parse([]byte("-- other.toml --\nhostname = \"other.example.org\"\ndata = \"elsewhere\"\n[limits]\nmessage_size = \"1MB\"\n")), true)
-	var log strings.Builder
-	w.server.log = slog.New(slog.NewTextHandler(&log, nil))
 	w.reread.Store(w.file("other.toml"))
 	for range 2 {
-		log.Reset()
+		w.log.take()
 		if err := w.server.Reload(); err != nil {
 			t.Fatal(err)
 		}
-		if want := `some changed keys take effect at the next start" keys="[hostname data]"`; !strings.Contains(log.String(), want) {
-			t.Errorf("the log lacks %s:\n%s", want, &log)
+		log := w.log.take()
+		if want := `some changed keys take effect at the next start" keys="[hostname data]"`; !strings.Contains(log, want) {
+			t.Errorf("the log lacks %s:\n%s", want, log)
 		}
 	}
 	k := dialTalk(t, w.server.Addrs("mx")[0])

@@ -58,6 +58,7 @@ type world struct {
 
 	stopped, shutting bool
 	quiet             bool // nothing is logged
+	log               copied
 
 	// moods, if not nil, are those of the network that we deliver over.
 	moods atomic.Pointer[chance]
@@ -71,6 +72,32 @@ type world struct {
 type host struct {
 	addr string
 	*smtptest.FakeMX
+}
+
+// copied is what a server logged, if wanted.
+type copied struct {
+	mu     sync.Mutex
+	wanted bool
+	text   strings.Builder
+}
+
+func (c *copied) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wanted {
+		c.text.Write(b)
+	}
+	return len(b), nil
+}
+
+// take returns what was logged since the last call; the first begins.
+func (c *copied) take() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	text := c.text.String()
+	c.text.Reset()
+	c.wanted = true
+	return text
 }
 
 // swap is a Resolver that can be exchanged.
@@ -168,7 +195,7 @@ func (w *world) options() Options {
 	return Options{
 		Config: c, Resolver: &w.zone, Cost: cheap, Listen: w.listen, Control: w.control, Dial: w.dial,
 		ClientTLS: &tls.Config{RootCAs: w.trust, MinVersion: tls.VersionTLS12},
-		Logger:    slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:    slog.New(slog.NewTextHandler(io.MultiWriter(out, &w.log), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Reread: func() (*config.Config, error) {
 			f := w.reread.Load()
 			if f == nil {
