@@ -3,8 +3,7 @@
 // It holds three things, kept apart. Facts: code, commands, retry, who must
 // act, where it is defined, what providers say; they live once, under facts/,
 // and name no language. Sentences: one key each, in one file a language under
-// lang/; a further language is one more file and one more row of the table in
-// this file. Rules: how two codes differ, computed from the facts, see
+// lang/; a further language is one more file. Rules: how two codes differ, computed from the facts, see
 // [Compare].
 //
 // It promises that nothing is decoded before it is used: a server that
@@ -26,7 +25,11 @@ package reference
 
 import (
 	"embed"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -58,16 +61,70 @@ type table struct {
 	sentences func() map[string]string
 }
 
-var tables = [...]table{
-	{Language{Tag: "en", Name: "English"}, sentencesOf("en")},
-	{Language{Tag: "ja", Name: "日本語"}, sentencesOf("ja")},
+// tables are the languages, [Fallback] first and then by tag: one a file. Only
+// the head of each file is read for it.
+var tables = sync.OnceValue(func() []table {
+	files, err := languageFiles.ReadDir("lang")
+	if err != nil {
+		panic("reference: " + err.Error()) // embedded at build time
+	}
+	var list []table
+	for _, f := range files {
+		tag := strings.TrimSuffix(f.Name(), ".toml")
+		l, err := headOf(tag)
+		if err != nil {
+			panic("reference: " + err.Error()) // embedded at build time; a test reads every one
+		}
+		list = append(list, table{l, sentencesOf(tag)})
+	}
+	slices.SortStableFunc(list, func(a, b table) int {
+		switch {
+		case a.Tag == Fallback:
+			return -1
+		case b.Tag == Fallback:
+			return 1
+		}
+		return strings.Compare(a.Tag, b.Tag)
+	})
+	return list
+})
+
+// maxHead is how much of a language's file may come before its own name.
+const maxHead = 1024
+
+// headOf reads the table [language] with which a file begins: the language's
+// name for itself, and the direction of its script.
+func headOf(tag string) (Language, error) {
+	f, err := languageFiles.Open("lang/" + tag + ".toml")
+	if err != nil {
+		return Language{}, fmt.Errorf("read language %s: %w", tag, err)
+	}
+	defer f.Close()
+	head := make([]byte, maxHead)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return Language{}, fmt.Errorf("read language %s: %w", tag, err)
+	}
+	_, text, _ := strings.Cut(string(head[:n]), "[language]\n")
+	text, _, found := strings.Cut(text, "\n[")
+	if !found {
+		return Language{}, fmt.Errorf("language %s: the table [language] is not at the head of the file", tag)
+	}
+	var l struct{ Name, Direction string }
+	if err := toml.Unmarshal([]byte(text), &l); err != nil {
+		return Language{}, fmt.Errorf("language %s: %w", tag, err)
+	}
+	if l.Name == "" || l.Direction != "ltr" && l.Direction != "rtl" {
+		return Language{}, fmt.Errorf("language %s: the table [language] needs a name and a direction, ltr or rtl", tag)
+	}
+	return Language{Tag: tag, Name: l.Name, RightToLeft: l.Direction == "rtl"}, nil
 }
 
 // Languages lists the languages, English first. The slice is the caller's.
 func Languages() []Language {
-	list := make([]Language, len(tables))
-	for i := range tables {
-		list[i] = tables[i].Language
+	list := make([]Language, len(tables()))
+	for i, t := range tables() {
+		list[i] = t.Language
 	}
 	return list
 }
@@ -80,8 +137,8 @@ func Match(tag string) string {
 	if i := strings.IndexAny(primary, "-_.@"); i >= 0 {
 		primary = primary[:i]
 	}
-	for i := range tables {
-		if tables[i].Tag == primary {
+	for i := range tables() {
+		if tables()[i].Tag == primary {
 			return primary
 		}
 	}
@@ -91,11 +148,9 @@ func Match(tag string) string {
 // Sentence returns the sentence of exactly that language, and whether it has
 // it. Placeholders stand in it as {name}; see [Fill].
 func Sentence(lang, key string) (string, bool) {
-	for i := range tables {
-		if tables[i].Tag == lang {
-			s, ok := tables[i].sentences()[key]
-			return s, ok
-		}
+	if m := sentences(lang); m != nil {
+		s, ok := m[key]
+		return s, ok
 	}
 	return "", false
 }
@@ -143,14 +198,23 @@ func Fill(sentence string, pairs ...string) string {
 
 // Keys returns every key that lang has, in no order. The slice is the caller's.
 func Keys(lang string) []string {
-	for i := range tables {
-		if tables[i].Tag == lang {
-			m := tables[i].sentences()
-			keys := make([]string, 0, len(m))
-			for k := range m {
-				keys = append(keys, k)
-			}
-			return keys
+	return slices.Collect(maps.Keys(sentences(lang)))
+}
+
+// sentences returns those of a language, nil for one that we do not speak.
+func sentences(lang string) map[string]string {
+	if t := tableOf(lang); t != nil {
+		return t.sentences()
+	}
+	return nil
+}
+
+// tableOf returns nil for a language that we do not speak.
+func tableOf(lang string) *table {
+	list := tables()
+	for i := range list {
+		if list[i].Tag == lang {
+			return &list[i]
 		}
 	}
 	return nil
