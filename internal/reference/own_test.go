@@ -1,8 +1,6 @@
 package reference
 
 import (
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -118,60 +116,6 @@ func TestNoSentenceWithoutReply(t *testing.T) {
 	for name := range own() {
 		if _, ok := reply.ByName(name); !ok {
 			t.Errorf("facts/own.json has %q, and package reply has no such entry", name)
-		}
-	}
-}
-
-var placeholder = regexp.MustCompile(`\{[a-z-]+\}`)
-
-// Every language has the keys that must be complete, with the placeholders of
-// English, and nothing that English does not have.
-func TestLanguagesHaveTheSameKeys(t *testing.T) {
-	complete := []string{"ui.", "aspect.", "actor.", "box.", "retry.", "class.", "digit.", "stage.", "connection.", "responsibility.", "reply.", "login.", "outcome.", "reason.", "pair.", "compare.", "basic."}
-	for _, l := range Languages() {
-		if l.Tag == Fallback {
-			continue
-		}
-		for _, key := range Keys(Fallback) {
-			english, _ := Sentence(Fallback, key)
-			s, ok := Sentence(l.Tag, key)
-			if !ok {
-				if slices.ContainsFunc(complete, func(p string) bool { return strings.HasPrefix(key, p) }) {
-					t.Errorf("lang/%s.toml lacks %s", l.Tag, key)
-				}
-				continue
-			}
-			want, got := placeholder.FindAllString(english, -1), placeholder.FindAllString(s, -1)
-			slices.Sort(want)
-			slices.Sort(got)
-			if !slices.Equal(slices.Compact(want), slices.Compact(got)) {
-				t.Errorf("%s in %s has placeholders %v, want %v", key, l.Tag, got, want)
-			}
-		}
-		for _, key := range Keys(l.Tag) {
-			if _, ok := Sentence(Fallback, key); !ok {
-				t.Errorf("lang/%s.toml has %s, which English has not", l.Tag, key)
-			}
-		}
-	}
-}
-
-// English words in a row are English left over, unless they are quoted from the
-// wire or are names.
-func TestNoEnglishLeftInJapanese(t *testing.T) {
-	kana := regexp.MustCompile(`[ぁ-んァ-ヶ一-龠]`)
-	quoted := regexp.MustCompile(`「[ -~]*」`)
-	words := regexp.MustCompile(`\b[a-z]{2,} [a-z]{2,} [a-z]{2,}\b`)
-	for _, key := range Keys("ja") {
-		s, _ := Sentence("ja", key)
-		if english, _ := Sentence(Fallback, key); s != "" && s == english {
-			t.Errorf("%s is the English sentence: %q", key, s)
-		}
-		if s != "" && !kana.MatchString(s) {
-			t.Errorf("%s has no Japanese in it: %q", key, s)
-		}
-		if found := words.FindString(quoted.ReplaceAllString(s, "")); found != "" {
-			t.Errorf("%s has English in it: %q", key, found)
 		}
 	}
 }
