@@ -135,7 +135,6 @@ func TestLock(t *testing.T) {
 
 // TestLockOfTheDead: a lock ends with its process, however that ends.
 func TestLockOfTheDead(t *testing.T) {
-	dir := t.TempDir()
 	if os.Getenv("ONWARD_TEST_LOCK") != "" {
 		if _, err := Lock(os.Getenv("ONWARD_TEST_LOCK")); err != nil {
 			fmt.Println(err)
@@ -143,6 +142,7 @@ func TestLockOfTheDead(t *testing.T) {
 		}
 		os.Exit(7) // without unlocking
 	}
+	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestLockOfTheDead$")
 	cmd.Env = append(os.Environ(), "ONWARD_TEST_LOCK="+dir)
 	out, err := cmd.CombinedOutput()
