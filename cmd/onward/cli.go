@@ -32,6 +32,8 @@ type commands struct {
 
 	Explain      explainCmd      `cmd:"" group:"explain" help:"Tell what a reply means and what to do."`
 	Compare      compareCmd      `cmd:"" group:"explain" help:"Tell how two codes differ."`
+	Codes        codesCmd        `cmd:"" group:"explain" help:"List the reply codes, or find one."`
+	Reference    referenceCmd    `cmd:"" group:"explain" help:"Write the reference as a web site."`
 	ExplainLogin explainLoginCmd `cmd:"" group:"explain" help:"Tell why a login was rejected."`
 
 	Version versionCmd `cmd:"" group:"run" help:"Print the version."`

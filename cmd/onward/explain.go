@@ -78,7 +78,7 @@ func (*compareCmd) Examples() []string {
 func (c *compareCmd) Run(p *program) error {
 	r := reference.Compare(c.A, c.B, reference.Match(p.language()))
 	if p.JSON {
-		p.out.object(comparison(r))
+		p.out.object(r.JSON())
 	} else if err := explain.RenderComparison(p.out.w, r, p.explainWidth(), p.out.colour); err != nil {
 		return err
 	}

@@ -97,6 +97,17 @@ func ProviderOfHost(host string) string {
 	return ""
 }
 
+// HostsOf lists the domains below which the MX hosts of a provider are.
+func HostsOf(provider string) []string {
+	var suffixes []string
+	for _, h := range providers().Hosts {
+		if h.Provider == provider {
+			suffixes = append(suffixes, h.Suffix)
+		}
+	}
+	return suffixes
+}
+
 // Heard is what MatchProvider compares: Text in lower case, with single
 // spaces, without codes at the starts of its lines. The other fields may be
 // empty.

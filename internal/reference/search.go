@@ -28,26 +28,29 @@ type Document struct {
 	Code  string `json:"code,omitempty"`
 	Title string `json:"title"`
 	Text  string `json:"text"`
-	// words are further words to find it by: what it is called in English, the
-	// provider, other spellings.
-	words string
+	// Words are further words to find it by: what it is called in English, other
+	// spellings.
+	Words string `json:"words,omitempty"`
 }
 
 // Hit is a document that was found.
 type Hit struct {
-	Kind, ID, Code, Title string
+	Kind  string `json:"kind"`
+	ID    string `json:"id"`
+	Code  string `json:"code"`
+	Title string `json:"title"`
 	// Snippet is the part of its text that fits best, [MaxSnippet] characters at
 	// most.
-	Snippet string
+	Snippet string `json:"snippet"`
 	// Score ranks hits of one search.
-	Score float64
+	Score float64 `json:"score"`
 }
 
 // Limits of a search.
 const (
 	// MaxSnippet is in characters.
 	MaxSnippet = 180
-	// MaxQuery is in octets, MaxQueryWords in words: the rest is not looked at.
+	// MaxQuery is in octets, MaxQueryWords in Words: the rest is not looked at.
 	MaxQuery      = 512
 	MaxQueryWords = 24
 )
@@ -108,7 +111,7 @@ func Documents(lang string) []Document {
 		docs = append(docs, Document{
 			Kind: "basic", ID: strconv.Itoa(c.Code), Code: strconv.Itoa(c.Code), Title: say(k + ".name"),
 			Text:  join(k+".meaning", k+".when", k+".fix", k+".sender", k+".admin", k+".receiver"),
-			words: inEnglish(k+".name") + " " + strings.Join(c.Enhanced, " "),
+			Words: inEnglish(k+".name") + " " + strings.Join(c.Enhanced, " "),
 		})
 	}
 	for _, c := range Enhanceds() {
@@ -117,7 +120,7 @@ func Documents(lang string) []Document {
 		docs = append(docs, Document{
 			Kind: "enhanced", ID: c.Code, Code: c.Code, Title: say(k + ".name"),
 			Text:  join(k+".meaning", k+".cause", k+".fix", k+".sender", k+".admin", k+".receiver"),
-			words: inEnglish(k+".name") + " 2" + rest + " 4" + rest + " 5" + rest,
+			Words: inEnglish(k+".name") + " 2" + rest + " 4" + rest + " 5" + rest,
 		})
 	}
 	for _, p := range Privates() {
@@ -129,7 +132,7 @@ func Documents(lang string) []Document {
 		k := "reply." + d.Name
 		docs = append(docs, Document{
 			Kind: "reply", ID: d.Name, Code: strings.TrimSpace(strconv.Itoa(d.Code) + " " + d.Enhanced), Title: d.Text,
-			Text: join(k+".meaning", k+".when", k+".fix"),
+			Text: join(k+".meaning", k+".when", k+".fix"), Words: d.Name,
 		})
 	}
 	for _, r := range Rows() {
@@ -146,13 +149,13 @@ func Documents(lang string) []Document {
 		k := "reason." + r.Key
 		docs = append(docs, Document{
 			Kind: "reason", ID: r.Key, Title: say(k + ".name"), Text: join(k+".fix", k+".forward"),
-			words: inEnglish(k+".name") + " " + strings.ReplaceAll(r.Key, "_", " "),
+			Words: inEnglish(k+".name") + " " + strings.ReplaceAll(r.Key, "_", " "),
 		})
 	}
 	for _, t := range Glossary() {
 		docs = append(docs, Document{
 			Kind: "glossary", ID: t.ID, Title: say(t.Key() + ".term"), Text: say(t.Key() + ".text"),
-			words: inEnglish(t.Key()+".term") + " " + strings.Join(t.Codes, " "),
+			Words: inEnglish(t.Key()+".term") + " " + strings.Join(t.Codes, " "),
 		})
 	}
 	return docs
@@ -161,7 +164,7 @@ func Documents(lang string) []Document {
 // index is the documents of a language by their words.
 type index struct {
 	docs     []Document
-	names    [][2]string // code and title of each document, as words
+	names    [][3]string // ID, code and title of each document, as words
 	postings map[string][]posting
 	words    []string // sorted
 }
@@ -191,10 +194,14 @@ func newIndex(docs []Document) *index {
 				found[w] = max(found[w], weight) + weight/8
 			}
 		}
-		x.names = append(x.names, [2]string{strings.Join(splitWords(docs[i].Code), " "), strings.Join(splitWords(docs[i].Title), " ")})
+		var names [3]string
+		for j, name := range [...]string{docs[i].ID, docs[i].Code, docs[i].Title} {
+			names[j] = strings.Join(splitWords(name), " ")
+		}
+		x.names = append(x.names, names)
 		note(docs[i].Code, weighTitle)
 		note(docs[i].Title, weighTitle)
-		note(docs[i].words, weighWords)
+		note(docs[i].Words, weighWords)
 		note(docs[i].Text, weighText)
 		for w, weight := range found {
 			x.postings[w] = append(x.postings[w], posting{int32(i), weight})
@@ -240,7 +247,7 @@ func Search(lang, query string, limit int) []Hit {
 		// Who has all the words asked for comes before who has one of them often.
 		part := float64(matched[i]) / float64(len(asked))
 		score *= kindWeight(d.Kind) * part * part
-		if x.names[i][0] == whole || x.names[i][1] == whole {
+		if slices.Contains(x.names[i][:], whole) {
 			score += weighExact * kindWeight(d.Kind)
 		}
 		hits = append(hits, Hit{Kind: d.Kind, ID: d.ID, Code: d.Code, Title: d.Title, Score: score, Snippet: d.Text})

@@ -74,7 +74,7 @@ func TestSplitWords(t *testing.T) {
 		"550 5.7.26 Überfüllt.": "550|5.7.26|uberfullt",
 		"X.7.26, mail-box":      "x.7.26|mail|box",
 		"容量超過":                  "容量|量超|超過",
-		"メールbox":               "メー|ール|box",
+		"メールbox":                "メー|ール|box",
 		"字":                     "字",
 	} {
 		if got := strings.Join(splitWords(text), "|"); got != want {

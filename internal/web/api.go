@@ -3,57 +3,107 @@ package web
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/onwardmail/onward/internal/explain"
 	"github.com/onwardmail/onward/internal/reference"
 )
 
-// codeJSON is a code as programs get it. What it has in common with
-// explain.JSON has the same name there.
-type codeJSON struct {
-	// Code is the reply code, 0 for an enhanced code; Enhanced is "" for a
-	// reply code.
-	Code     int    `json:"code"`
-	Enhanced string `json:"enhanced"`
-	Name     string `json:"name"`
-	WhoActs  string `json:"who_acts"`
-	Retry    string `json:"retry"`
-	Meaning  string `json:"meaning"`
-	When     string `json:"when"`
-	Fix      string `json:"fix"`
-	// Standard is "yes", or what it is instead; for reply codes only.
-	Standard  string   `json:"standard,omitempty"`
-	DefinedIn []string `json:"defined_in,omitempty"`
-	Commands  []string `json:"commands,omitempty"`
-	// With are the codes that usually come with it.
-	With []string `json:"with,omitempty"`
-	// Providers give the code a meaning of their own.
-	Providers []providerJSON `json:"providers,omitempty"`
-	Language  string         `json:"language"`
+const apiPrefix = "/api/v1/"
+
+// Limits of what the API gives.
+const (
+	// apiHits is how many hits a search gives if it does not say, maxHits the
+	// most.
+	apiHits = 20
+	maxHits = 100
+)
+
+// parameter is one of an operation's, in its path or its query.
+type parameter struct {
+	name, in, text, example string
 }
 
-type providerJSON struct {
-	Provider string `json:"provider"`
-	Shown    string `json:"shown"`
-	Meaning  string `json:"meaning"`
-	Fix      string `json:"fix"`
-	Source   string `json:"source"`
+// operation is one thing that programs may ask for. Its description for people
+// is the sentence web.api.<name>.
+type operation struct {
+	name, method, path string
+	parameters         []parameter
+	// request and response are zero values of what is sent and answered.
+	request, response any
+	serve             func(*site, http.ResponseWriter, *http.Request, []string)
+}
+
+var langParameter = parameter{"lang", "query", "language of the sentences; else that of Accept-Language", "en"}
+
+// operations is the API; the documents for people and programs are made of it.
+func operations() []operation {
+	return []operation{
+		{
+			name: "codes", method: http.MethodGet, path: "codes",
+			parameters: []parameter{{"filter", "query", "the beginning of a code, a command, or words of its name", "55"}, langParameter},
+			response:   codeList{}, serve: (*site).apiCodes,
+		},
+		{
+			name: "code", method: http.MethodGet, path: "codes/{code}",
+			parameters: []parameter{{"code", "path", "a reply code or an enhanced code", "5.7.26"}, langParameter},
+			response:   reference.Code{}, serve: (*site).apiCode,
+		},
+		{
+			name: "compare", method: http.MethodGet, path: "compare/{a}/{b}",
+			parameters: []parameter{{"a", "path", "a code", "251"}, {"b", "path", "another", "551"}, langParameter},
+			response:   reference.ComparisonJSON{}, serve: (*site).apiCompare,
+		},
+		{
+			name: "explain", method: http.MethodPost, path: "explain",
+			parameters: []parameter{langParameter},
+			request:    question{}, response: explain.JSON{}, serve: (*site).apiExplain,
+		},
+		{
+			name: "search", method: http.MethodGet, path: "search",
+			parameters: []parameter{
+				{"q", "query", "words, a code, a provider, a symptom", "mailbox full"},
+				{"limit", "query", fmt.Sprintf("how many hits, 1 to %d; %d if not given", maxHits, apiHits), "5"}, langParameter,
+			},
+			response: hitList{}, serve: (*site).apiSearch,
+		},
+		{
+			name: "openapi", method: http.MethodGet, path: "openapi.json",
+			serve: (*site).apiDocument,
+		},
+	}
+}
+
+// codeList is the answer to GET /api/v1/codes.
+type codeList struct {
+	Language string              `json:"language"`
+	Codes    []reference.Summary `json:"codes"`
+}
+
+// hitList is the answer to GET /api/v1/search.
+type hitList struct {
+	Language string          `json:"language"`
+	Query    string          `json:"query"`
+	Hits     []reference.Hit `json:"hits"`
 }
 
 // question is the body of POST /api/v1/explain.
 type question struct {
 	// Line is what is to be explained: a reply, a log line.
 	Line string `json:"line"`
-	// Language of the sentences; else that of Accept-Language.
-	Language string `json:"language"`
+	// Lang is the language of the sentences; Language is the same.
+	Lang     string `json:"lang,omitempty"`
+	Language string `json:"language,omitempty"`
 	// MXHost is the name of the server that said it, if known; Stage where.
-	MXHost string `json:"mx_host"`
-	Stage  string `json:"stage"`
+	MXHost string `json:"mx_host,omitempty"`
+	Stage  string `json:"stage,omitempty"`
 }
 
 // api answers programs. Any page of any origin may ask (no credentials are
@@ -63,20 +113,26 @@ func (s *site) api(w http.ResponseWriter, r *http.Request) {
 	h.Set("Access-Control-Allow-Origin", "*")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	h.Set("Vary", "Accept-Language")
-	path := strings.TrimPrefix(r.URL.Path, "/api/v1/")
-	code, isCode := strings.CutPrefix(path, "codes/")
-	allowed := ""
-	switch {
-	case len(r.URL.Path) > maxPath || len(r.URL.RawQuery) > maxQuery:
-		fail(w, http.StatusRequestURITooLong, "the address is too long; send what is to be explained as the body of POST /api/v1/explain")
+	path, _ := strings.CutPrefix(r.URL.Path, apiPrefix)
+	if len(r.URL.Path) > maxPath || len(r.URL.RawQuery) > maxQuery {
+		fail(w, http.StatusRequestURITooLong, "the address is too long; send what is to be explained as the body of POST "+apiPrefix+"explain")
 		return
-	case path == "explain":
-		allowed = "POST, OPTIONS"
-	case isCode && !strings.Contains(code, "/"):
+	}
+	var found *operation
+	var values []string
+	for _, o := range operations() {
+		if v, ok := fits(o.path, path); ok {
+			found, values = &o, v
+			break
+		}
+	}
+	if found == nil {
+		fail(w, http.StatusNotFound, "no such address; what there is stands in "+apiPrefix+"openapi.json")
+		return
+	}
+	allowed := found.method + ", OPTIONS"
+	if found.method == http.MethodGet {
 		allowed = "GET, HEAD, OPTIONS"
-	default:
-		fail(w, http.StatusNotFound, "no such address; there are POST /api/v1/explain and GET /api/v1/codes/{code}")
-		return
 	}
 	switch {
 	case r.Method == http.MethodOptions:
@@ -85,17 +141,39 @@ func (s *site) api(w http.ResponseWriter, r *http.Request) {
 		h.Set("Access-Control-Allow-Headers", "Content-Type, Accept-Language")
 		h.Set("Access-Control-Max-Age", "86400")
 		w.WriteHeader(http.StatusNoContent)
-	case !strings.Contains(", "+allowed+",", ", "+r.Method+","):
+		return
+	case r.Method != found.method && (r.Method != http.MethodHead || found.method != http.MethodGet):
 		h.Set("Allow", allowed)
 		fail(w, http.StatusMethodNotAllowed, "this address takes "+allowed)
-	case isCode:
-		s.apiCode(w, r, code)
-	default:
-		s.apiExplain(w, r)
+		return
 	}
+	if wait := s.limiter.allow(clientOf(r.RemoteAddr), time.Now()); wait > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		fail(w, http.StatusTooManyRequests, fmt.Sprintf("too many requests; %d a second are granted in the long run", apiPerSecond))
+		return
+	}
+	found.serve(s, w, r, values)
 }
 
-func (s *site) apiExplain(w http.ResponseWriter, r *http.Request) {
+// fits reports whether path is of the form of template, and the values of its
+// {places}.
+func fits(template, path string) (values []string, ok bool) {
+	want, have := strings.Split(template, "/"), strings.Split(path, "/")
+	if len(want) != len(have) {
+		return nil, false
+	}
+	for i := range want {
+		switch {
+		case strings.HasPrefix(want[i], "{") && have[i] != "":
+			values = append(values, have[i])
+		case want[i] != have[i]:
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+func (s *site) apiExplain(w http.ResponseWriter, r *http.Request, _ []string) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		fail(w, http.StatusRequestEntityTooLarge, "the body is larger than "+strconv.Itoa(maxBody)+" octets")
@@ -110,7 +188,7 @@ func (s *site) apiExplain(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err == nil && kind == "application/json":
 		if err := json.Unmarshal(body, &q); err != nil {
-			fail(w, http.StatusBadRequest, `the body is not JSON of the form {"line": "550 5.1.1 …", "language": "en"}`)
+			fail(w, http.StatusBadRequest, `the body is not JSON of the form {"line": "550 5.1.1 …", "lang": "en"}`)
 			return
 		}
 	case err == nil && kind == "text/plain":
@@ -124,14 +202,21 @@ func (s *site) apiExplain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	lang := q.Lang
+	if lang == "" {
+		lang = q.Language
+	}
 	e := explain.Line(q.Line, explain.Options{MXHost: q.MXHost, Stage: q.Stage})
-	answer(w, http.StatusOK, e.JSON(s.apiLanguage(r, q.Language)))
+	answer(w, http.StatusOK, e.JSON(s.apiLanguage(r, lang)))
 }
 
 // apiLanguage is the language asked for by name, else by Accept-Language.
 func (s *site) apiLanguage(r *http.Request, wanted string) string {
-	if wanted == "" {
-		wanted = r.URL.Query().Get("language")
+	query := r.URL.Query()
+	for _, name := range [...]string{"lang", "language"} {
+		if wanted == "" {
+			wanted = query.Get(name)
+		}
 	}
 	if wanted != "" {
 		return reference.Match(wanted)
@@ -139,66 +224,78 @@ func (s *site) apiLanguage(r *http.Request, wanted string) string {
 	return s.accepted(r.Header.Get("Accept-Language")).Tag
 }
 
-func (s *site) apiCode(w http.ResponseWriter, r *http.Request, code string) {
-	address, ok := canonical(code)
+// keep lets an answer that depends on nothing but its address and the language
+// be kept for a while (rfc9111#5.2.2).
+func keep(w http.ResponseWriter) { w.Header().Set("Cache-Control", "public, max-age=300") }
+
+func (s *site) apiCodes(w http.ResponseWriter, r *http.Request, _ []string) {
+	lang := s.apiLanguage(r, "")
+	list := reference.Filter(reference.Codes(lang), r.URL.Query().Get("filter"))
+	keep(w)
+	answer(w, http.StatusOK, codeList{Language: lang, Codes: append([]reference.Summary{}, list...)})
+}
+
+func (s *site) apiCode(w http.ResponseWriter, r *http.Request, values []string) {
+	c, ok := reference.Describe(s.apiLanguage(r, ""), values[0])
 	if !ok {
 		fail(w, http.StatusNotFound, "no such code; it is written like 550, 5.7.26 or X.7.26")
 		return
 	}
-	lang := s.apiLanguage(r, "")
-	j := codeJSON{Language: lang}
-	if n, err := strconv.Atoi(address); err == nil {
-		b, _ := reference.BasicCode(n)
-		key := b.Key()
-		j.Code, j.Standard, j.DefinedIn, j.Commands, j.With = b.Code, b.Standard, b.DefinedIn, b.Commands, b.Enhanced
-		j.WhoActs, j.Retry = string(b.Who), string(b.Retry)
-		j.Name, j.Meaning = reference.Say(lang, key+".name"), reference.Say(lang, key+".meaning")
-		j.When, j.Fix = reference.Say(lang, key+".when"), reference.Say(lang, key+".fix")
-	} else {
-		j.enhanced(address, lang)
-	}
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	answer(w, http.StatusOK, j)
+	keep(w)
+	answer(w, http.StatusOK, c)
 }
 
-func (j *codeJSON) enhanced(code, lang string) {
-	j.Enhanced = code
-	class, _, _, _ := reference.SplitEnhanced(code)
-	switch class {
-	case 2:
-		j.Retry = string(reference.RetryNoNeed)
-	case 4:
-		j.Retry = string(reference.RetryYes)
-	case 5:
-		j.Retry = string(reference.RetryNo)
-	}
-	if e, ok := reference.EnhancedCode(code); ok {
-		key := e.Key()
-		j.WhoActs, j.DefinedIn = string(e.Who), e.References
-		j.Name, j.Meaning = reference.Say(lang, key+".name"), reference.Say(lang, key+".meaning")
-		j.When, j.Fix = reference.Say(lang, key+".cause"), reference.Say(lang, key+".fix")
-		for _, b := range e.Basic {
-			j.With = append(j.With, strconv.Itoa(b))
+func (s *site) apiCompare(w http.ResponseWriter, r *http.Request, values []string) {
+	var codes [2]string
+	for i, v := range values {
+		code, ok := reference.Canonical(v)
+		if !ok {
+			fail(w, http.StatusNotFound, fmt.Sprintf("%.20q is no code; it is written like 550, 5.7.26 or X.7.26", v))
+			return
 		}
+		codes[i] = code
 	}
-	for _, p := range privates(code) {
-		j.Providers = append(j.Providers, providerJSON{
-			Provider: p.Provider, Shown: p.Shown, Source: p.Source,
-			Meaning: reference.Say(lang, p.Key()+".meaning"), Fix: reference.Say(lang, p.Key()+".fix"),
-		})
+	keep(w)
+	answer(w, http.StatusOK, reference.Compare(codes[0], codes[1], s.apiLanguage(r, "")).JSON())
+}
+
+func (s *site) apiSearch(w http.ResponseWriter, r *http.Request, _ []string) {
+	query := r.URL.Query()
+	q := strings.TrimSpace(query.Get("q"))
+	if q == "" {
+		fail(w, http.StatusBadRequest, `there is nothing to search for: "q" is empty`)
+		return
 	}
+	limit := apiHits
+	if text := query.Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxHits {
+			fail(w, http.StatusBadRequest, fmt.Sprintf(`"limit" is a number from 1 to %d`, maxHits))
+			return
+		}
+		limit = n
+	}
+	lang := s.apiLanguage(r, "")
+	w.Header().Set("Cache-Control", "no-store")
+	answer(w, http.StatusOK, hitList{Language: lang, Query: q, Hits: append([]reference.Hit{}, reference.Search(lang, q, limit)...)})
 }
 
 // fail says in one object what was wrong and what to do.
 func fail(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Cache-Control", "no-store")
-	answer(w, status, map[string]string{"error": message})
+	answer(w, status, failure{message})
+}
+
+// failure is the answer to a request that cannot be met.
+type failure struct {
+	Error string `json:"error"`
 }
 
 func answer(w http.ResponseWriter, status int, value any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	encoder.Encode(value) //nolint:errcheck // the visitor has gone
 }

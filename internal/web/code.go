@@ -9,77 +9,9 @@ import (
 	"github.com/onwardmail/onward/internal/reply"
 )
 
-// maxCodeLength is the longest code that is looked at; "5.999.999" has nine
-// octets and the longest name of a reply some thirty.
-const maxCodeLength = 40
-
-// maxSaid bounds the provider replies that a page shows.
-const maxSaid = 14
-
-// canonical is the one spelling of a code that the reference knows: "550",
-// "5.7.26", "X.7.26".
-func canonical(code string) (string, bool) {
-	if len(code) > maxCodeLength {
-		return "", false
-	}
-	if n, err := strconv.Atoi(code); err == nil {
-		_, ok := reference.BasicCode(n)
-		return strconv.Itoa(n), ok
-	}
-	class, subject, detail, ok := reference.SplitEnhanced(code)
-	if !ok {
-		return "", false
-	}
-	address := enhancedName(class, subject, detail)
-	_, registered := reference.EnhancedCode(address)
-	return address, registered || len(privates(address)) > 0
-}
-
-// comparable reports whether the rules of comparison know the code.
-func comparable(code string) bool {
-	if !strings.Contains(code, ".") {
-		return true
-	}
-	_, ok := reference.EnhancedCode(code)
-	return ok
-}
-
-func enhancedName(class, subject, detail int) string {
-	digit := "X"
-	if class != 0 {
-		digit = strconv.Itoa(class)
-	}
-	return digit + "." + strconv.Itoa(subject) + "." + strconv.Itoa(detail)
-}
-
-// before is the order of the codes of a pair: basic codes first, each kind by
-// number.
-func before(a, b string) bool {
-	ka, kb := sortKey(a), sortKey(b)
-	return slices.Compare(ka[:], kb[:]) < 0
-}
-
-func sortKey(code string) [4]int {
-	if n, err := strconv.Atoi(code); err == nil {
-		return [4]int{0, n}
-	}
-	class, subject, detail, _ := reference.SplitEnhanced(code)
-	return [4]int{1, class, subject, detail}
-}
-
-// ink is the style class of a code's class: c2 to c5, cx for a code of any
-// class, c0 for what is not SMTP.
-func ink(code string) string {
-	switch {
-	case code == "":
-		return "c0"
-	case code[0] == 'X':
-		return "cx"
-	case code[0] >= '2' && code[0] <= '5':
-		return "c" + code[:1]
-	}
-	return "c0"
-}
+// maxSaid bounds the provider replies that the page of a code shows; all of
+// them are on the pages of the providers.
+const maxSaid = 12
 
 // codeRow is a code in a table or a list.
 type codeRow struct {
@@ -103,13 +35,15 @@ type codeView struct {
 	Meaning, When, Fix prose
 	Retry, Who         string
 	Boxes              []box
-	Facts              []fact
-	Transcript         transcript
-	Own                []codeRow
-	Private            []said
-	Providers          []said
-	// More is how many provider replies are not shown.
-	More     int
+	// Nobody says that no side has to act.
+	Nobody     bool
+	Facts      []fact
+	Transcript transcript
+	Own        []codeRow
+	Private    []said
+	Providers  []said
+	// More are the providers of which there is more than is shown.
+	More     []link
 	Variants []codeRow
 	Related  []pair
 	// CanCompare says that the rules of comparison know it.
@@ -122,42 +56,16 @@ type fact struct {
 	Text   string
 	Mono   bool
 	Linked []codeRow
+	// Sources are where it is from.
+	Sources []source
 }
 
-// said is one thing that a provider is known to say or to mean.
-type said struct {
-	Provider, Sample string
-	Meaning          prose
-	Fix              prose
-}
+// link is a word that leads somewhere.
+type link struct{ Name, Path string }
 
 // pair leads to a comparison.
 type pair struct {
 	A, B, Path, InkA, InkB string
-}
-
-// box is one of the three sides that may have to act.
-type box struct {
-	Name   string
-	Marked bool
-}
-
-// boxes marks the side of an actor. The sides are those of the command line.
-func (p *page) boxes(who reference.Actor) []box {
-	marked := -1
-	switch who {
-	case reference.SenderUser:
-		marked = 0
-	case reference.SenderAdmin, reference.ServerAdmin, reference.Forwarder, reference.DomainOwner:
-		marked = 1
-	case reference.RecipientUser, reference.RecipientAdmin:
-		marked = 2
-	}
-	list := make([]box, 3)
-	for i, key := range [...]string{"box.sender", "box.administrator", "box.receiver"} {
-		list[i] = box{Name: p.T(key), Marked: i == marked}
-	}
-	return list
 }
 
 // codeView makes the page of a code in its canonical spelling.
@@ -181,20 +89,29 @@ func (s *site) basicView(p *page, b reference.Basic) *codeView {
 	v := &codeView{
 		page: p, Code: code, Ink: inkOf(b), Name: p.prose(b.Key() + ".name"), Kind: p.T("class." + b.Kind),
 		Meaning: p.prose(b.Key() + ".meaning"), When: p.prose(b.Key() + ".when"), Fix: p.prose(b.Key() + ".fix"),
-		Retry: p.T("retry." + string(b.Retry)), Who: p.T("actor." + string(b.Who)), Boxes: p.boxes(b.Who), CanCompare: true,
+		Retry: p.T("retry." + string(b.Retry)), CanCompare: true,
 	}
+	v.acts(b.Who, b.Key(), false)
 	if b.Standard != "yes" {
 		v.Standing = p.T("standard." + strings.ReplaceAll(b.Standard, " ", "-"))
 	}
-	v.Facts = append(v.Facts, fact{Name: p.T("ui.defined"), Text: p.sources(b.DefinedIn)})
+	v.Facts = append(v.Facts, fact{Name: p.T("fact.defined"), Sources: p.sources(b.DefinedIn)})
+	smtp := b.Kind != "client-side"
 	if len(b.Commands) > 0 {
-		v.Facts = append(v.Facts, fact{Name: p.T("aspect.commands"), Text: p.commands(b.Commands), Mono: true})
+		f := fact{Name: p.T("aspect.commands"), Text: p.commands(b.Commands), Mono: true}
+		if b.Standard == "yes" {
+			f.Sources = p.sources([]string{sourceMatrix})
+		}
+		v.Facts = append(v.Facts, f)
 	}
-	if b.Kind != "client-side" {
-		v.Facts = append(v.Facts, fact{Name: p.T("aspect.connection"), Text: p.T("connection." + strings.ReplaceAll(b.Closes, " ", "-"))})
+	if smtp {
+		v.Facts = append(v.Facts,
+			fact{Name: p.T("fact.retry"), Text: v.Retry, Sources: p.sources([]string{sourceDigits})},
+			fact{Name: p.T("aspect.connection"), Text: p.T("connection." + strings.ReplaceAll(b.Closes, " ", "-")), Sources: p.sources([]string{sourceEnding})})
 	}
+	v.judged()
 	if linked := p.codeRows(b.Enhanced); len(linked) > 0 {
-		v.Facts = append(v.Facts, fact{Name: p.T("fact.enhanced"), Linked: linked})
+		v.Facts = append(v.Facts, fact{Name: p.T("fact.enhanced"), Linked: linked, Sources: p.sources([]string{sourceRegistry})})
 	}
 	v.Own = p.ownRows(func(d reply.Definition) bool { return d.Code == b.Code })
 	v.said(func(r *reference.Row) bool { return r.Code == b.Code })
@@ -202,8 +119,25 @@ func (s *site) basicView(p *page, b reference.Basic) *codeView {
 	for _, other := range b.Compare {
 		v.relate(strconv.Itoa(other))
 	}
+	v.noted()
 	v.head()
 	return v
+}
+
+// acts notes who must act, and what each side does.
+func (v *codeView) acts(who reference.Actor, key string, sendersDomain bool) {
+	if who == "" {
+		return
+	}
+	v.Who, v.Nobody = v.T("actor."+string(who)), who == reference.Nobody
+	v.Boxes = v.boxes(who, key, sendersDomain)
+}
+
+// judged adds who must act to the facts: no standard says it.
+func (v *codeView) judged() {
+	if v.Who != "" {
+		v.Facts = append(v.Facts, fact{Name: v.T("fact.who"), Text: v.Who, Sources: []source{{Text: v.T("code.source-judged")}}})
+	}
 }
 
 func (s *site) enhancedView(p *page, code string) *codeView {
@@ -218,26 +152,33 @@ func (s *site) enhancedView(p *page, code string) *codeView {
 		v.Kind, v.Retry = p.T("class.permanent"), p.T("retry."+string(reference.RetryNo))
 	}
 	registered, known := reference.EnhancedCode(code)
-	who := registered.Who
+	who, key := registered.Who, registered.Key()
 	if known {
 		v.CanCompare = true
-		v.registered(registered, class)
+		v.registered(registered)
 	} else {
 		v.Name = prose{Text: p.T("enhanced.private")}
 		v.Meaning = prose{Text: p.T("enhanced.private-meaning")}
 	}
 	for _, private := range privates(code) {
-		v.Private = append(v.Private, said{
-			Provider: private.Provider, Sample: private.Shown, Meaning: p.prose(private.Key() + ".meaning"), Fix: p.prose(private.Key() + ".fix"),
-		})
+		v.Private = append(v.Private, p.privateSaid(private))
 		if who == "" {
-			who = private.Who
+			who, key = private.Who, private.Key()
 		}
 	}
-	if who != "" {
-		v.Who, v.Boxes = p.T("actor."+string(who)), p.boxes(who)
+	v.acts(who, key, security(code))
+	if !known && len(v.Private) > 0 {
+		v.Fix = v.Private[0].Fix
+		v.Facts = append(v.Facts, fact{Name: p.T("fact.defined"), Sources: v.Private[0].Sources})
 	}
-	v.Facts = append(v.Facts, fact{Name: p.T("fact.subject"), Text: p.T("subject." + strconv.Itoa(min(subject, 8)))})
+	if v.Retry != "" {
+		v.Facts = append(v.Facts, fact{Name: p.T("fact.retry"), Text: v.Retry, Sources: p.sources([]string{sourceEnhanced})})
+	}
+	v.judged()
+	v.Facts = append(v.Facts, fact{Name: p.T("fact.subject"), Text: p.T("subject." + strconv.Itoa(min(subject, 8))), Sources: p.sources([]string{sourceEnhanced})})
+	if known {
+		v.basics(registered, class)
+	}
 	matches := func(other string) bool {
 		c, x, d, ok := reference.SplitEnhanced(other)
 		return ok && x == subject && d == detail && (class == 0 || c == class)
@@ -246,18 +187,23 @@ func (s *site) enhancedView(p *page, code string) *codeView {
 	v.said(func(r *reference.Row) bool { return matches(r.Enhanced) })
 	v.Transcript = s.enhancedTranscript(p, matches)
 	v.variants(registered, known, subject, detail)
+	v.noted()
 	v.head()
 	return v
 }
 
 // registered adds what the registry knows.
-func (v *codeView) registered(e reference.Enhanced, class int) {
+func (v *codeView) registered(e reference.Enhanced) {
 	v.Name = v.prose(e.Key() + ".name")
 	v.Meaning, v.When, v.Fix = v.prose(e.Key()+".meaning"), v.prose(e.Key()+".cause"), v.prose(e.Key()+".fix")
 	if e.Deprecated {
 		v.Standing = v.T("standard.deprecated")
 	}
-	v.Facts = append(v.Facts, fact{Name: v.T("ui.defined"), Text: v.sources(e.References)})
+	v.Facts = append(v.Facts, fact{Name: v.T("fact.defined"), Sources: v.sources(append(slices.Clone(e.References), sourceRegistry))})
+}
+
+// basics adds the reply codes that the registry puts beside it.
+func (v *codeView) basics(e reference.Enhanced, class int) {
 	var with []string
 	for _, basic := range e.Basic {
 		if class == 0 || basic/100 == class {
@@ -265,7 +211,7 @@ func (v *codeView) registered(e reference.Enhanced, class int) {
 		}
 	}
 	if linked := v.codeRows(with); len(linked) > 0 {
-		v.Facts = append(v.Facts, fact{Name: v.T("fact.with"), Linked: linked})
+		v.Facts = append(v.Facts, fact{Name: v.T("fact.with"), Linked: linked, Sources: v.sources([]string{sourceRegistry})})
 	}
 	for _, basic := range with {
 		v.relate(basic)
@@ -304,15 +250,18 @@ func (s *site) replyView(p *page, name string) (any, bool) {
 	v := &codeView{
 		page: p, Code: strconv.Itoa(d.Code), Ink: ink(strconv.Itoa(d.Code)), Name: prose{Text: name}, Kind: p.T("ui.own"),
 		Meaning: p.prose(key + ".meaning"), When: p.prose(key + ".when"), Fix: p.prose(key + ".fix"),
-		Retry: p.T("retry." + string(e.Retry)), Who: p.T("actor." + string(e.Who)), Boxes: p.boxes(e.Who),
+		Retry: p.T("retry." + string(e.Retry)),
 	}
+	v.acts(e.Who, key, false)
 	codes := []string{v.Code}
 	if d.Enhanced != "" {
 		codes = append(codes, d.Enhanced)
 	}
 	v.Facts = append(v.Facts, fact{Name: p.T("fact.codes"), Linked: p.codeRows(codes)},
-		fact{Name: p.T("ui.defined"), Text: cites(d.Cites)},
+		fact{Name: p.T("fact.defined"), Sources: citations(d.Cites)},
+		fact{Name: p.T("fact.retry"), Text: v.Retry, Sources: p.sources([]string{sourceDigits})},
 		fact{Name: p.T("aspect.connection"), Text: p.T(map[bool]string{true: "connection.yes", false: "connection.no"}[d.Closes])})
+	v.judged()
 	v.Transcript = s.ownTranscript(p, d)
 	v.Title = v.Code + " " + name + " · Onward"
 	v.Description = v.Meaning.Text
@@ -325,10 +274,30 @@ func (v *codeView) head() {
 	v.Description = v.Meaning.Text
 }
 
-// relate offers a comparison with another code.
+// relate offers a comparison with another code, once.
 func (v *codeView) relate(other string) {
-	if _, ok := canonical(other); ok && other != v.Code {
-		v.Related = append(v.Related, v.pair(v.Code, other))
+	if address, ok := canonical(other); !ok || address == v.Code || !comparable(address) || !comparable(v.Code) {
+		return
+	}
+	offered := v.pair(v.Code, other)
+	if !slices.Contains(v.Related, offered) {
+		v.Related = append(v.Related, offered)
+	}
+}
+
+// noted offers the comparisons that have a note by hand.
+func (v *codeView) noted() {
+	any := v.Code
+	if _, rest, ok := strings.Cut(v.Code, "."); ok {
+		any = "X." + rest
+	}
+	for _, p := range notedPairs() {
+		for i, code := range p {
+			_, rest, dotted := strings.Cut(code, ".")
+			if code == v.Code || dotted && any == "X."+rest {
+				v.relate(p[1-i])
+			}
+		}
 	}
 }
 
@@ -360,40 +329,10 @@ func (v *codeView) said(matches func(*reference.Row) bool) {
 		v.Providers = append(v.Providers, v.saidBy(later[0]))
 		later = later[1:]
 	}
-	v.More = len(later)
-}
-
-// saidBy explains a provider's row; where its cause is not yet in the language
-// of the page, the name of its class of reasons is.
-func (p *page) saidBy(r *reference.Row) said {
-	row := said{Provider: r.Provider, Sample: r.Sample}
-	if text, used := reference.Text(p.Lang.Tag, r.Key()+".cause"); used == p.Lang.Tag {
-		row.Meaning = prose{Text: text}
-		row.Fix = p.prose(r.Key() + ".fix")
-		return row
-	}
-	row.Meaning, row.Fix = p.prose("reason."+r.Reason+".name"), p.prose("reason."+r.Reason+".fix")
-	return row
-}
-
-// privates are the providers' own meanings of an enhanced code.
-func privates(code string) []reference.Private {
-	class, subject, detail, ok := reference.SplitEnhanced(code)
-	if !ok {
-		return nil
-	}
-	var list []reference.Private
-	for _, p := range reference.Privates() {
-		if p.Subject == subject && detail >= p.From && detail <= p.To && (class == 0 || slices.Contains(p.Classes, class)) {
-			list = append(list, p)
+	for _, r := range later {
+		more := link{Name: r.Provider, Path: v.Link("/providers/" + slugOf(r))}
+		if !slices.Contains(v.More, more) {
+			v.More = append(v.More, more)
 		}
 	}
-	return list
-}
-
-func inkOf(b reference.Basic) string {
-	if b.Kind == "client-side" {
-		return "c0"
-	}
-	return ink(strconv.Itoa(b.Code))
 }

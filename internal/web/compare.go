@@ -3,6 +3,10 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/onwardmail/onward/internal/explain"
 	"github.com/onwardmail/onward/internal/reference"
@@ -48,32 +52,52 @@ func (s *site) compareView(p *page, a, b string) *compareView {
 type chooseView struct {
 	*page
 	Pairs []pair
+	// Codes are offered while one types: their names, and in Path the codes.
+	Codes []link
 }
 
 func (s *site) chooseView(p *page) *chooseView {
 	p.Section, p.Title, p.Description = "compare", p.T("compare.title")+" · Onward", p.T("compare.lead")
 	v := &chooseView{page: p}
-	for _, other := range [...][2]string{
-		{"251", "551"},
-		{"250", "251"},
-		{"251", "252"},
-		{"421", "450"},
-		{"450", "550"},
-		{"451", "452"},
-		{"452", "552"},
-		{"454", "535"},
-		{"530", "535"},
-		{"550", "551"},
-		{"550", "553"},
-		{"550", "554"},
-		{"5.1.1", "5.1.10"},
-		{"5.7.1", "5.7.26"},
-		{"550", "5.7.26"},
-	} {
+	for _, other := range notedPairs() {
 		v.Pairs = append(v.Pairs, p.pair(other[0], other[1]))
+	}
+	for _, b := range reference.Basics() {
+		v.Codes = append(v.Codes, link{p.prose(b.Key() + ".name").Text, strconv.Itoa(b.Code)})
+	}
+	for _, e := range reference.Enhanceds() {
+		v.Codes = append(v.Codes, link{p.prose(e.Key() + ".name").Text, e.Code})
 	}
 	return v
 }
+
+// notedPairs are those that people really confuse: they have a note by hand.
+var notedPairs = sync.OnceValue(func() [][2]string {
+	var list [][2]string
+	for _, key := range reference.Keys(reference.Fallback) {
+		rest, ok := strings.CutPrefix(key, "pair.")
+		rest, whole := strings.CutSuffix(rest, ".note")
+		a, b, both := strings.Cut(rest, "-")
+		if ok && whole && both {
+			if before(b, a) {
+				a, b = b, a
+			}
+			list = append(list, [2]string{a, b})
+		}
+	}
+	slices.SortFunc(list, func(x, y [2]string) int {
+		for i := range x {
+			if x[i] != y[i] {
+				if before(x[i], y[i]) {
+					return -1
+				}
+				return 1
+			}
+		}
+		return 0
+	})
+	return list
+})
 
 // explainView is what a pasted line means.
 type explainView struct {
@@ -89,12 +113,17 @@ type explainView struct {
 	Ink                string
 	Who, Retry         string
 	Boxes              []box
+	Nobody             bool
 	Reason, Sure       string
 	Percent            int
 	Remark             string
 	Levels             []level
 	OwnPath, OwnName   string
 }
+
+// maxLinked is how much of a paste the links to other languages carry, in
+// octets; what is longer would not fit into an address.
+const maxLinked = 2 << 10
 
 // level is one of the answers, from exact to general.
 type level struct {
@@ -108,7 +137,10 @@ func (s *site) explainView(p *page, line string) *explainView {
 	if line == "" {
 		return v
 	}
-	p.NoIndex, p.Query = true, "?"+query("line", line)
+	p.NoIndex = true
+	if len(line) <= maxLinked {
+		p.Query = "?" + query("line", line)
+	}
 	v.Asked = true
 	e := explain.Line(line, explain.Options{})
 	v.Found = e.Found()
@@ -152,7 +184,7 @@ func (v *explainView) answer(e explain.Explanation) {
 		v.When = p.T("reply." + e.Reply + ".when")
 	}
 	if e.Who != "" {
-		v.Who, v.Boxes = p.T("actor."+string(e.Who)), p.boxes(e.Who)
+		v.Who, v.Nobody, v.Boxes = p.T("actor."+string(e.Who)), e.Who == reference.Nobody, p.boxes(e.Who, "", security(e.Enhanced))
 	}
 	if e.Retry != "" {
 		v.Retry = p.T("retry." + string(e.Retry))

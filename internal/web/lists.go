@@ -21,6 +21,7 @@ type homeView struct {
 	*page
 	Groups   []group
 	Examples []example
+	Guides   []guideRow
 	// Known are the numbers of what the reference knows.
 	Basics, Enhanceds, Said int
 }
@@ -32,7 +33,7 @@ type example struct {
 
 func (s *site) home(p *page) *homeView {
 	p.Section, p.Title, p.Description = "home", p.T("home.title", "host", s.host), p.T("home.lead")
-	v := &homeView{page: p, Groups: p.basicGroups(true)}
+	v := &homeView{page: p, Groups: p.basicGroups(true), Guides: p.guideRows()}
 	v.Basics, v.Enhanceds, v.Said = len(reference.Basics()), len(reference.Enhanceds())+len(reference.Privates()), len(reference.Rows())
 	for _, line := range [...]string{
 		"550-5.7.26 This mail has been blocked because the sender is unauthenticated.",
@@ -157,35 +158,6 @@ func (p *page) commands(list []string) string {
 			command = p.T("stage.delivery")
 		}
 		names[i] = command
-	}
-	return strings.Join(names, " · ")
-}
-
-// sources joins citations; the few that are words and not the name of a
-// document are said in the language of the page.
-func (p *page) sources(list []string) string {
-	names := make([]string, len(list))
-	for i, source := range list {
-		switch {
-		case source == "not standardized":
-			source = p.T("standard.not-standardized")
-		case strings.HasPrefix(source, "not SMTP"):
-			source = p.T("class.client-side")
-		case p.Lang.Tag != reference.Fallback:
-			// what stands in parentheses is a remark in English
-			source, _, _ = strings.Cut(source, " (")
-		}
-		names[i] = source
-	}
-	return strings.Join(names, " · ")
-}
-
-// cites writes "rfc5321#4.2.3" as people do.
-func cites(list []string) string {
-	names := make([]string, len(list))
-	for i, c := range list {
-		document, section, _ := strings.Cut(c, "#")
-		names[i] = "RFC " + strings.TrimPrefix(document, "rfc") + " §" + section
 	}
 	return strings.Join(names, " · ")
 }

@@ -2,11 +2,11 @@ package web
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"github.com/onwardmail/onward/internal/reference"
 	"github.com/onwardmail/onward/internal/reply"
 )
 
@@ -27,6 +27,9 @@ func (s *site) route(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case len(path) > maxPath || len(r.URL.RawQuery) > maxQuery:
 		s.trouble(w, r, p, http.StatusRequestURITooLong, "error.long")
+		return
+	case r.Method == http.MethodPost && p.Path == "/explain":
+		s.explainPosted(w, r, p)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
@@ -66,6 +69,23 @@ func (s *site) dispatch(w http.ResponseWriter, r *http.Request, p *page) {
 	case first == "explain" && !deeper:
 		w.Header().Set("Cache-Control", "no-store")
 		s.show(w, r, http.StatusOK, "explain", s.explainView(p, r.URL.Query().Get("line")))
+	case first == "providers" && !deeper:
+		s.fixed(w, r, p, "providers", func() (any, bool) { return s.providersView(p), true })
+	case first == "providers":
+		s.fixed(w, r, p, "provider", func() (any, bool) { return s.providerView(p, rest) })
+	case first == "reasons" && !deeper:
+		s.fixed(w, r, p, "reasons", func() (any, bool) { return s.reasonsView(p), true })
+	case first == "reasons":
+		s.fixed(w, r, p, "reason", func() (any, bool) { return s.reasonView(p, rest) })
+	case first == "guides" && !deeper:
+		s.fixed(w, r, p, "guides", func() (any, bool) { return s.guidesView(p), true })
+	case first == "guides":
+		s.guideRoute(w, r, p, rest)
+	case first == "glossary" && !deeper:
+		s.fixed(w, r, p, "glossary", func() (any, bool) { return s.glossaryView(p), true })
+	case first == "search" && !deeper:
+		w.Header().Set("Cache-Control", "no-store")
+		s.show(w, r, http.StatusOK, "search", s.searchView(p, r.URL.Query().Get("q")))
 	case first == "r" && deeper:
 		s.shortLink(w, r, p, rest)
 	default:
@@ -77,21 +97,55 @@ func (s *site) dispatch(w http.ResponseWriter, r *http.Request, p *page) {
 // or made now and kept.
 func (s *site) fixed(w http.ResponseWriter, r *http.Request, p *page, name string, view func() (any, bool)) {
 	key := p.Lang.Tag + " " + p.Base + " " + p.Path
-	body, ok := s.cache.get(key)
+	page, ok := s.cache.get(key)
 	if !ok {
 		v, found := view()
 		if !found {
 			s.notFound(w, r, p, p.Path[strings.LastIndexByte(p.Path, '/')+1:])
 			return
 		}
-		var err error
-		if body, err = s.render(name, v); err != nil {
+		body, err := s.render(name, v)
+		if err != nil {
 			s.show(w, r, http.StatusOK, name, v) // says and logs it
 			return
 		}
-		s.cache.put(key, body)
+		page = kept{body, `"` + hash(body) + `"`}
+		s.cache.put(key, page)
 	}
-	s.send(w, r, http.StatusOK, body)
+	s.sendKept(w, r, page)
+}
+
+// explainPosted explains what a form brings, which keeps it out of addresses
+// and so out of the logs of proxies.
+func (s *site) explainPosted(w http.ResponseWriter, r *http.Request, p *page) {
+	w.Header().Set("Content-Language", p.Lang.Tag)
+	w.Header().Set("Cache-Control", "no-store")
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		status, key := http.StatusBadRequest, "error.form"
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			status, key = http.StatusRequestEntityTooLarge, "error.large"
+		}
+		s.trouble(w, r, p, status, key)
+		return
+	}
+	s.show(w, r, http.StatusOK, "explain", s.explainView(p, r.PostForm.Get("line")))
+}
+
+// guideRoute serves a step of a guide; the first has the address of the guide.
+func (s *site) guideRoute(w http.ResponseWriter, r *http.Request, p *page, rest string) {
+	id, node, deeper := strings.Cut(rest, "/")
+	if g, ok := guideOf(id); ok {
+		start := g.Nodes[0].ID
+		if deeper && node == start {
+			redirect(w, r, http.StatusMovedPermanently, p.Link("/guides/"+id))
+			return
+		}
+		if !deeper {
+			node = start
+		}
+	}
+	s.fixed(w, r, p, "guide", func() (any, bool) { return s.guideView(p, id, node) })
 }
 
 // codeRoute serves a code; another spelling of it leads to its one address.
@@ -179,97 +233,4 @@ func redirect(w http.ResponseWriter, r *http.Request, status int, path string) {
 	}
 	// one slash only: "//host" would lead elsewhere
 	http.Redirect(w, r, "/"+strings.TrimLeft(target.String(), "/"), status)
-}
-
-// newPage reads language and path off the address.
-func (s *site) newPage(r *http.Request) *page {
-	p := &page{site: s, Path: r.URL.Path}
-	first, rest, _ := strings.Cut(strings.TrimPrefix(p.Path, "/"), "/")
-	if l, ok := s.language(first); ok {
-		p.Lang, p.Base, p.Path = l, "/"+l.Tag, "/"+rest
-		return p
-	}
-	p.Lang = s.accepted(r.Header.Get("Accept-Language"))
-	return p
-}
-
-// page is what every page has; the views embed it.
-type page struct {
-	site *site
-	Lang reference.Language
-	// Base is the prefix of the links: "/ja" where the address names the
-	// language, "" where the browser does.
-	Base string
-	// Path is the address without the prefix.
-	Path string
-	// Query is what the language switch must not lose, with its question mark.
-	Query string
-	// Title and Description are for the head.
-	Title, Description string
-	// Section is the entry of the navigation that is current.
-	Section string
-	// NoIndex keeps search engines out.
-	NoIndex bool
-	// English says that some text exists in English only.
-	English bool
-}
-
-// T is a heading or sentence of the pages, or of the reference.
-func (p *page) T(key string, pairs ...string) string {
-	text, ok := p.site.words[p.Lang.Tag][key]
-	if !ok {
-		text = reference.Say(p.Lang.Tag, key)
-	}
-	return reference.Fill(text, pairs...)
-}
-
-// Link is the address of another page in the same language.
-func (p *page) Link(path string) string { return p.Base + path }
-
-// Host is the server's name.
-func (p *page) Host() string { return p.site.host }
-
-// Style and Icon are the paths of the files that a page needs.
-func (p *page) Style() string { return p.site.stylePath }
-
-// Icon is the path of the icon.
-func (p *page) Icon() string { return p.site.iconPath }
-
-// Direction is the direction of the text.
-func (p *page) Direction() string {
-	if p.Lang.RightToLeft {
-		return "rtl"
-	}
-	return "ltr"
-}
-
-// alternate is the same page in one language.
-type alternate struct {
-	Tag, Name, Path string
-	Current         bool
-}
-
-// Alternates lists the page in every language.
-func (p *page) Alternates() []alternate {
-	list := make([]alternate, 0, len(p.site.languages))
-	for _, l := range p.site.languages {
-		list = append(list, alternate{Tag: l.Tag, Name: l.Name, Path: "/" + l.Tag + p.Path + p.Query, Current: l.Tag == p.Lang.Tag})
-	}
-	return list
-}
-
-// prose is a text and, where it is not in the language of the page, its own.
-type prose struct {
-	Text string
-	Lang string
-}
-
-// prose looks up a sentence of the reference.
-func (p *page) prose(key string) prose {
-	text, used := reference.Text(p.Lang.Tag, key)
-	if text == "" || used == p.Lang.Tag {
-		return prose{Text: text}
-	}
-	p.English = true
-	return prose{Text: text, Lang: used}
 }

@@ -14,6 +14,8 @@ import (
 type transcript struct {
 	Lines  []spoken
 	Source string
+	// Real says that it is a piece of a conversation that was really held.
+	Real bool
 }
 
 // spoken is a line of it.
@@ -102,8 +104,12 @@ func ask(phase string) []spoken {
 	return nil
 }
 
-// ownTranscript shows an entry of the catalogue as it goes over the wire.
+// ownTranscript shows an entry of the catalogue as it goes over the wire: a
+// piece of a real conversation where there is one, else one that is made up.
 func (s *site) ownTranscript(p *page, d reply.Definition) transcript {
+	if t, ok := reference.TranscriptOf(d.Name); ok {
+		return realTranscript(p, t)
+	}
 	t := transcript{Source: p.T("transcript.own", "name", d.Name)}
 	t.Lines = s.occasion(d)
 	prefix := strconv.Itoa(d.Code)
@@ -123,6 +129,24 @@ func (s *site) ownTranscript(p *page, d reply.Definition) transcript {
 		line += d.Enhanced + " "
 	}
 	t.Lines = append(t.Lines, server(line+reference.Fill(d.Text, s.values()...), true))
+	return t
+}
+
+// realTranscript shows a piece of a script.
+func realTranscript(p *page, piece reference.Transcript) transcript {
+	t := transcript{Source: p.T("transcript.script", "script", piece.Script), Real: true}
+	for i, line := range piece.Lines {
+		said, isServer := strings.CutPrefix(line, "S: ")
+		asked, isClient := strings.CutPrefix(line, "C: ")
+		switch {
+		case isServer:
+			t.Lines = append(t.Lines, server(said, i >= len(piece.Lines)-piece.Marked))
+		case isClient:
+			t.Lines = append(t.Lines, client(asked))
+		default:
+			t.Lines = append(t.Lines, spoken{Text: line})
+		}
+	}
 	return t
 }
 

@@ -25,6 +25,9 @@ func (p *page) Spoken(t transcript) heard { return heard{p, t} }
 // Pasted is what stands in the box.
 func (p *page) Pasted() string { return "" }
 
+// Pasted is what was searched for in vain.
+func (v *searchView) Pasted() string { return v.Asked }
+
 // Pasted is the line that was explained, to be mended and asked again.
 func (v *explainView) Pasted() string { return v.Line }
 
@@ -33,5 +36,41 @@ func (v *homeView) AllText() string {
 	return v.T("home.all", "basics", strconv.Itoa(v.Basics), "enhanceds", strconv.Itoa(v.Enhanceds))
 }
 
-// MoreText counts what is not shown.
-func (v *codeView) MoreText() string { return v.T("code.more", "count", strconv.Itoa(v.More)) }
+// about is a thing that a provider says, with the words around it.
+type about struct {
+	*page
+	Said said
+	// Linked says that it stands elsewhere than on the page of its provider.
+	Linked bool
+}
+
+// About gives a template a thing said, on the page of a code or a reason.
+func (v *codeView) About(s said) about { return about{v.page, s, true} }
+
+// About is the same on the page of a reason.
+func (v *reasonView) About(s said) about { return about{v.page, s, true} }
+
+// About is the same on the page of the provider itself.
+func (v *providerView) About(s said) about { return about{v.page, s, false} }
+
+// Ink is the style class of a code of a provider's own.
+func (a about) Ink() string { return a.Said.Codes[0].Ink }
+
+// CodePath leads to it.
+func (a about) CodePath() string { return a.Said.Codes[0].Path }
+
+// section is an entry of the navigation.
+type section struct {
+	Name, Path string
+	Current    bool
+}
+
+// Sections are the parts of the reference.
+func (p *page) Sections() []section {
+	names := [...]string{"codes", "compare", "explain", "guides", "providers", "glossary"}
+	list := make([]section, 0, len(names))
+	for _, name := range names {
+		list = append(list, section{p.T("nav." + name), p.Link("/" + name), p.Section == name})
+	}
+	return list
+}

@@ -11,7 +11,12 @@
 //	/codes/{code}         550, 5.7.26, X.7.26
 //	/replies/{name}       mailbox-unknown
 //	/compare/{a}-{b}      one address a pair; the other order redirects
-//	/explain?line=…       what a line means
+//	/providers            who says what; /providers/{slug}
+//	/reasons              what a refusal comes down to; /reasons/{key}
+//	/guides               questions that lead to a remedy; /guides/{id}/{step}
+//	/glossary             the words
+//	/search?q=…           all of it
+//	/explain              what a line means; POST, or ?line=…
 //	/r/{code}             short link, as replies on the wire carry it
 //	/healthz              for a load balancer
 //	/api/v1/explain       POST; and GET /api/v1/codes/{code}
@@ -56,9 +61,9 @@ const (
 	maxBody = 256 << 10
 	// maxPage is the size that no page exceeds, in octets.
 	maxPage = 100_000
-	// maxCached bounds the pages that are kept ready; at 20 KB each they are
-	// some 5 MB.
-	maxCached = 256
+	// maxCached bounds the pages that are kept ready; at 15 KB each they are
+	// some 8 MB.
+	maxCached = 512
 )
 
 // Options are what the pages need of the server around them.
@@ -71,6 +76,9 @@ type Options struct {
 	// Health says why the server is not ready, for /healthz; nil means that it
 	// always is. The error is logged, not shown: the page is public.
 	Health func() error
+	// Static makes pages for a site of files: nothing in them needs a server that
+	// answers.
+	Static bool
 }
 
 // site is the handler. It does not change after New but for its cache.
@@ -79,13 +87,13 @@ type site struct {
 	log       *slog.Logger
 	health    func() error
 	languages []reference.Language
-	words     map[string]words
 	templates *template.Template
 	assets    map[string]asset
 	stylePath string
 	iconPath  string
 	modified  time.Time
 	cache     cache
+	limiter   limiter
 }
 
 // asset is a file that pages refer to; its path holds its hash.
@@ -99,20 +107,13 @@ type asset struct {
 func New(o Options) http.Handler {
 	s := &site{
 		host: o.Hostname, log: o.Logger, health: o.Health, languages: reference.Languages(), assets: map[string]asset{},
-		words: map[string]words{}, modified: built(),
+		modified: built(),
 	}
 	if s.host == "" {
 		s.host = "mx.example.org"
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
-	}
-	for _, l := range s.languages {
-		w, err := readWords(l.Tag)
-		if err != nil {
-			panic("web: " + err.Error())
-		}
-		s.words[l.Tag] = w
 	}
 	s.stylePath = s.addAsset("onward", "css", "text/css; charset=utf-8")
 	s.iconPath = s.addAsset("stamp", "svg", "image/svg+xml")
@@ -200,12 +201,12 @@ func (s *site) render(name string, view any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// send answers with a page. One that was found may be kept and asked for again
-// with its ETag (rfc9110#8.8.3); what somebody pasted, and errors, may not.
+// send answers with a page that depends on what somebody typed, or with an
+// error: neither may be kept. Others are for [site.sendKept].
 func (s *site) send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	if status != http.StatusOK || r.URL.RawQuery != "" {
+	h.Set("Content-Type", pageType)
+	if status != http.StatusOK || r.URL.RawQuery != "" || r.Method == http.MethodPost {
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Robots-Tag", "noindex")
 		w.WriteHeader(status)
@@ -214,7 +215,22 @@ func (s *site) send(w http.ResponseWriter, r *http.Request, status int, body []b
 		}
 		return
 	}
-	h.Set("Cache-Control", "public, max-age=300, must-revalidate")
-	h.Set("ETag", `"`+hash(body)+`"`)
-	http.ServeContent(w, r, "", s.modified, bytes.NewReader(body))
+	s.sendKept(w, r, kept{body, `"` + hash(body) + `"`})
 }
+
+// sendKept answers with a page that may be kept and asked for again with its
+// ETag (rfc9110#8.8.3).
+func (s *site) sendKept(w http.ResponseWriter, r *http.Request, page kept) {
+	h := w.Header()
+	h.Set("Content-Type", pageType)
+	if r.URL.RawQuery != "" {
+		h.Set("X-Robots-Tag", "noindex")
+	}
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "public, max-age=300, must-revalidate")
+	}
+	h.Set("ETag", page.tag)
+	http.ServeContent(w, r, "", s.modified, bytes.NewReader(page.body))
+}
+
+const pageType = "text/html; charset=utf-8"

@@ -1,35 +1,12 @@
 package web
 
 import (
-	"embed"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"github.com/onwardmail/onward/internal/reference"
 )
-
-//go:embed lang/*.toml
-var wordFiles embed.FS
-
-// words are the headings and sentences that only the pages have, in one
-// language. What is said of codes stands in package reference.
-type words map[string]string
-
-func readWords(tag string) (words, error) {
-	data, err := wordFiles.ReadFile("lang/" + tag + ".toml")
-	if err != nil {
-		return nil, fmt.Errorf("read the words of the pages in language %s: %w", tag, err)
-	}
-	w := words{}
-	if err := toml.Unmarshal(data, &w); err != nil {
-		return nil, fmt.Errorf("decode the words of the pages in language %s: %w", tag, err)
-	}
-	return w, nil
-}
 
 // Limits of an Accept-Language header: what lies beyond is not looked at.
 const (

@@ -1,0 +1,158 @@
+package web
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/onwardmail/onward/internal/reference"
+)
+
+// guideRow is a guide in a list.
+type guideRow struct {
+	Title, Lead, Path string
+}
+
+func (p *page) guideRows() []guideRow {
+	var rows []guideRow
+	for _, g := range guides() {
+		key := "guide." + g.ID
+		rows = append(rows, guideRow{Title: p.T(key + ".title"), Lead: p.T(key + ".lead"), Path: p.Link("/guides/" + g.ID)})
+	}
+	return rows
+}
+
+// guidesView is the list of guides.
+type guidesView struct {
+	*page
+	Rows []guideRow
+}
+
+func (s *site) guidesView(p *page) *guidesView {
+	p.Section, p.Title, p.Description = "guides", p.T("guides.title")+" · Onward", p.T("guides.lead")
+	return &guidesView{page: p, Rows: p.guideRows()}
+}
+
+// guideView is one step of a guide: a question with its answers, each of them a
+// link, or what to do.
+type guideView struct {
+	*page
+	Heading, Lead string
+	// First says that this is where the guide begins.
+	First bool
+	// Question or Result is what this step says.
+	Question, Result string
+	Answers          []link
+	// Way are the steps that lead here, with the answers given.
+	Way     []step
+	Back    string
+	Restart string
+	Codes   []codeRow
+}
+
+// step is a question that has been answered.
+type step struct {
+	Question, Answer, Path string
+}
+
+func (s *site) guideView(p *page, id, at string) (any, bool) {
+	g, ok := guideOf(id)
+	if !ok {
+		return nil, false
+	}
+	start := g.Nodes[0].ID
+	n, ok := g.node(at)
+	if !ok {
+		return nil, false
+	}
+	key := "guide." + id
+	v := &guideView{page: p, Heading: p.T(key + ".title"), Lead: p.T(key + ".lead"), First: at == start, Restart: p.guidePath(g, start)}
+	p.Section = "guides"
+	p.Title, p.Description = v.Heading+" · Onward", v.Lead
+	key += "." + at
+	if len(n.Answers) == 0 {
+		v.Result = p.T(key + ".result")
+		p.Title, p.Description = v.Heading+" · "+p.T("guide.result")+" · Onward", v.Result
+	} else {
+		v.Question = p.T(key + ".q")
+		if !v.First {
+			p.Title = v.Question + " · " + p.Title
+		}
+		for i, to := range n.Answers {
+			v.Answers = append(v.Answers, link{p.T(key + ".a-" + strconv.Itoa(i+1)), p.guidePath(g, to)})
+		}
+	}
+	v.Codes = p.codeRows(n.Codes)
+	v.way(g, at)
+	return v, true
+}
+
+func (p *page) guidePath(g guide, node string) string {
+	if node == g.Nodes[0].ID {
+		return p.Link("/guides/" + g.ID)
+	}
+	return p.Link("/guides/" + g.ID + "/" + node)
+}
+
+// way finds the answers that lead to a node: the shortest row of them.
+func (v *guideView) way(g guide, at string) {
+	type came struct {
+		from   string
+		answer int
+	}
+	start := g.Nodes[0].ID
+	seen := map[string]came{start: {}}
+	for queue := []string{start}; len(queue) > 0; queue = queue[1:] {
+		n, _ := g.node(queue[0])
+		for i, to := range n.Answers {
+			if _, ok := seen[to]; !ok {
+				seen[to] = came{n.ID, i}
+				queue = append(queue, to)
+			}
+		}
+	}
+	for at != start {
+		c, ok := seen[at]
+		if !ok {
+			return // a test sees to it that every node can be reached
+		}
+		key := "guide." + g.ID + "." + c.from
+		v.Way = append(v.Way, step{v.T(key + ".q"), v.T(key + ".a-" + strconv.Itoa(c.answer+1)), v.guidePath(g, c.from)})
+		at = c.from
+	}
+	slices.Reverse(v.Way)
+	if n := len(v.Way); n > 0 {
+		v.Back = v.Way[n-1].Path
+	}
+}
+
+type guide struct {
+	ID    string
+	Nodes []guideNode
+}
+
+type guideNode struct {
+	ID      string
+	Answers []string
+	Codes   []string
+}
+
+func (g guide) node(id string) (guideNode, bool) {
+	i := slices.IndexFunc(g.Nodes, func(n guideNode) bool { return n.ID == id })
+	if i < 0 {
+		return guideNode{}, false
+	}
+	return g.Nodes[i], true
+}
+
+func guides() []guide { return nil }
+
+func guideOf(id string) (guide, bool) {
+	for _, g := range guides() {
+		if g.ID == id {
+			return g, true
+		}
+	}
+	return guide{}, false
+}
+
+var _ = reference.Fallback
