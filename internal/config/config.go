@@ -52,7 +52,15 @@ type Listen struct {
 type TLS struct {
 	Certificate string // PEM, leaf first, then the chain
 	Key         string // PEM
+	Web         string // WebTLSAuto, WebTLSAlways or WebTLSNever
 }
+
+// Values of TLS.Web: whether the web pages are served over TLS.
+const (
+	WebTLSAuto   = "auto"   // with a certificate of the configuration, except on loopback
+	WebTLSAlways = "always" // with the self-signed certificate if there is no other
+	WebTLSNever  = "never"
+)
 
 // Relay says who may relay without login.
 type Relay struct {

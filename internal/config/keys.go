@@ -105,6 +105,9 @@ func serverSpecs() []spec {
 		key("tls.key", "(the key of the self-signed certificate)", reload, path(),
 			func(c *Config) *string { return &c.TLS.Key },
 			"The PEM file with the private key of `certificate`; both are given, or neither."),
+		key("tls.web", `"auto"`, restart, word(WebTLSAuto, WebTLSAlways, WebTLSNever),
+			func(c *Config) *string { return &c.TLS.Web },
+			"Whether the web pages are served over TLS (https); `auto`: if `certificate` is set, except on loopback addresses, where a proxy may stand."),
 	}
 }
 

@@ -292,7 +292,7 @@ func (s *Server) Start() {
 		s.done.Go(func() {
 			var err error
 			if l.service == serviceWeb {
-				if err = s.web.Serve(l.Listener); errors.Is(err, http.ErrServerClosed) {
+				if err = s.serveWeb(l.Listener); errors.Is(err, http.ErrServerClosed) {
 					err = nil
 				}
 			} else {

@@ -122,7 +122,7 @@ func (s *Server) announce(o ServeOptions) {
 		if len(addrs) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "  %-12s %-34s %s\n", line.service, line.what, joinAddrs(line.service, addrs))
+		fmt.Fprintf(&b, "  %-12s %-34s %s\n", line.service, line.what, joinAddrs(c, line.service, addrs))
 	}
 	fmt.Fprintf(&b, "  %-12s %s\n", "data", c.Data)
 	if r := s.Recovered; r.Waiting+r.Released > 0 {
@@ -148,12 +148,12 @@ This is the first start: there are no domains yet, so all mail is refused. Next,
 	io.WriteString(o.Out, b.String()) //nolint:errcheck // nobody to tell
 }
 
-func joinAddrs(service string, addrs []net.Addr) string {
+func joinAddrs(c *config.Config, service string, addrs []net.Addr) string {
 	texts := make([]string, len(addrs))
 	for i, a := range addrs {
 		texts[i] = a.String()
 		if service == serviceWeb {
-			texts[i] = "http://" + texts[i] + "/"
+			texts[i] = webURL(c, a)
 		}
 	}
 	return strings.Join(texts, ", ")

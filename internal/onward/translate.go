@@ -3,7 +3,6 @@ package onward
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -144,14 +143,7 @@ func helpURL(c *config.Config) string {
 	if len(c.Listen.Web) == 0 {
 		return "onward explain CODE"
 	}
-	host, port, err := net.SplitHostPort(c.Listen.Web[0])
-	if err != nil {
-		return "onward explain CODE"
-	}
-	if ip, err := netip.ParseAddr(host); host == "" || err == nil && !ip.IsLoopback() {
-		host = c.Hostname
-	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
+	return webURL(c, webAddr(c.Listen.Web[0]))
 }
 
 // webTimeouts keep a slow reader from holding a connection for ever.
@@ -165,7 +157,7 @@ func (s *Server) webServer(c *config.Config) *http.Server {
 	return &http.Server{
 		Handler:           web.New(web.Options{Hostname: c.Hostname, Logger: s.log}),
 		ReadHeaderTimeout: webHeaderTimeout, ReadTimeout: webTimeout, WriteTimeout: webTimeout, IdleTimeout: webIdle,
-		MaxHeaderBytes: 16 << 10,
+		MaxHeaderBytes: 16 << 10, TLSConfig: s.webTLS(),
 	}
 }
 

@@ -158,6 +158,21 @@ func Documents(lang string) []Document {
 			Words: inEnglish(t.Key()+".term") + " " + strings.Join(t.Codes, " "),
 		})
 	}
+	for _, g := range Guides() {
+		var text strings.Builder
+		text.WriteString(say(g.Key() + ".lead"))
+		for _, n := range g.Nodes {
+			leaf := ".result"
+			if len(n.Answers) > 0 {
+				leaf = ".q"
+			}
+			text.WriteByte(' ')
+			text.WriteString(say(g.Key() + "." + n.ID + leaf))
+		}
+		docs = append(docs, Document{
+			Kind: "guide", ID: g.ID, Title: say(g.Key() + ".title"), Text: text.String(), Words: inEnglish(g.Key() + ".title"),
+		})
+	}
 	return docs
 }
 

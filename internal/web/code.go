@@ -11,7 +11,7 @@ import (
 
 // maxSaid bounds the provider replies that the page of a code shows; all of
 // them are on the pages of the providers.
-const maxSaid = 12
+const maxSaid = 10
 
 // codeRow is a code in a table or a list.
 type codeRow struct {
@@ -308,28 +308,29 @@ func (p *page) pair(a, b string) pair {
 	return pair{A: a, B: b, Path: p.Link("/compare/" + a + "-" + b), InkA: ink(a), InkB: ink(b)}
 }
 
-// said collects what providers say with this code, one a reason and provider
-// first.
+// said collects what providers say with this code: one reply of each provider
+// first, then others.
 func (v *codeView) said(matches func(*reference.Row) bool) {
 	rows := reference.Rows()
 	seen := map[string]bool{}
-	var later []*reference.Row
+	var first, later []*reference.Row
 	for i := range rows {
 		r := &rows[i]
-		switch key := r.Provider + " " + r.Reason; {
+		switch {
 		case !matches(r):
-		case seen[key] || len(v.Providers) == maxSaid:
+		case seen[r.Provider]:
 			later = append(later, r)
 		default:
-			seen[key] = true
-			v.Providers = append(v.Providers, v.saidBy(r))
+			seen[r.Provider] = true
+			first = append(first, r)
 		}
 	}
-	for len(later) > 0 && len(v.Providers) < maxSaid {
-		v.Providers = append(v.Providers, v.saidBy(later[0]))
-		later = later[1:]
+	all := append(first, later...)
+	shown := min(len(all), maxSaid)
+	for _, r := range all[:shown] {
+		v.Providers = append(v.Providers, v.saidBy(r))
 	}
-	for _, r := range later {
+	for _, r := range all[shown:] {
 		more := link{Name: r.Provider, Path: v.Link("/providers/" + slugOf(r))}
 		if !slices.Contains(v.More, more) {
 			v.More = append(v.More, more)

@@ -105,16 +105,19 @@ type explainView struct {
 	// Line is what was pasted, unchanged, to stand in the box again.
 	Line string
 	// Asked says that there was something to explain, Found that it could be.
-	Asked, Found       bool
-	Heard              []string
-	Codes              []codeRow
-	Provider, Stage    string
+	Asked, Found     bool
+	Heard            []string
+	Codes            []codeRow
+	Provider, Reason link
+	Stage            string
+	// Forward says what it means if the message was being forwarded.
+	Forward            prose
 	Meaning, When, Fix string
 	Ink                string
 	Who, Retry         string
 	Boxes              []box
 	Nobody             bool
-	Reason, Sure       string
+	Sure               string
 	Percent            int
 	Remark             string
 	Levels             []level
@@ -175,7 +178,12 @@ func (v *explainView) answer(e explain.Explanation) {
 	case explain.Unknown:
 	}
 	v.Heard = heardLines(v.Line)
-	v.Provider = e.Provider
+	v.Provider.Name = e.Provider
+	for _, h := range houses() {
+		if h.name == e.Provider {
+			v.Provider.Path = p.Link("/providers/" + h.slug)
+		}
+	}
 	if e.Stage != "" {
 		v.Stage = p.T("stage." + e.Stage)
 	}
@@ -190,7 +198,13 @@ func (v *explainView) answer(e explain.Explanation) {
 		v.Retry = p.T("retry." + string(e.Retry))
 	}
 	if e.Reason != "" {
-		v.Reason = p.T("reason." + e.Reason + ".name")
+		v.Reason = link{p.T("reason." + e.Reason + ".name"), p.Link("/reasons/" + e.Reason)}
+	}
+	if e.Row != "" {
+		v.Forward = p.prose("provider." + e.Row + ".forward")
+	}
+	if v.Forward.Text == "" && e.Reason != "" {
+		v.Forward = p.prose("reason." + e.Reason + ".forward")
 	}
 	v.Percent = int(e.Confidence*100 + 0.5)
 	v.Sure = p.T("ui.confidence", "percent", codeText(v.Percent))

@@ -7,6 +7,9 @@ import (
 	"github.com/onwardmail/onward/internal/reference"
 )
 
+// commonUsage is the source of a word that no document defines.
+const commonUsage = "common usage"
+
 // glossaryView is the glossary.
 type glossaryView struct {
 	*page
@@ -34,7 +37,7 @@ func (s *site) glossaryView(p *page) *glossaryView {
 		if english, _ := reference.Sentence(reference.Fallback, t.Key()+".term"); english != g.Name.Text {
 			g.English = english
 		}
-		if t.Source != "" {
+		if t.Source != "" && t.Source != commonUsage {
 			g.Sources = p.sources([]string{t.Source})
 		}
 		for _, other := range t.See {

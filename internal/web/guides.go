@@ -14,7 +14,7 @@ type guideRow struct {
 
 func (p *page) guideRows() []guideRow {
 	var rows []guideRow
-	for _, g := range guides() {
+	for _, g := range reference.Guides() {
 		key := "guide." + g.ID
 		rows = append(rows, guideRow{Title: p.T(key + ".title"), Lead: p.T(key + ".lead"), Path: p.Link("/guides/" + g.ID)})
 	}
@@ -55,12 +55,12 @@ type step struct {
 }
 
 func (s *site) guideView(p *page, id, at string) (any, bool) {
-	g, ok := guideOf(id)
+	g, ok := reference.GuideOf(id)
 	if !ok {
 		return nil, false
 	}
 	start := g.Nodes[0].ID
-	n, ok := g.node(at)
+	n, ok := g.Node(at)
 	if !ok {
 		return nil, false
 	}
@@ -86,7 +86,7 @@ func (s *site) guideView(p *page, id, at string) (any, bool) {
 	return v, true
 }
 
-func (p *page) guidePath(g guide, node string) string {
+func (p *page) guidePath(g reference.Guide, node string) string {
 	if node == g.Nodes[0].ID {
 		return p.Link("/guides/" + g.ID)
 	}
@@ -94,7 +94,7 @@ func (p *page) guidePath(g guide, node string) string {
 }
 
 // way finds the answers that lead to a node: the shortest row of them.
-func (v *guideView) way(g guide, at string) {
+func (v *guideView) way(g reference.Guide, at string) {
 	type came struct {
 		from   string
 		answer int
@@ -102,7 +102,7 @@ func (v *guideView) way(g guide, at string) {
 	start := g.Nodes[0].ID
 	seen := map[string]came{start: {}}
 	for queue := []string{start}; len(queue) > 0; queue = queue[1:] {
-		n, _ := g.node(queue[0])
+		n, _ := g.Node(queue[0])
 		for i, to := range n.Answers {
 			if _, ok := seen[to]; !ok {
 				seen[to] = came{n.ID, i}
@@ -124,35 +124,3 @@ func (v *guideView) way(g guide, at string) {
 		v.Back = v.Way[n-1].Path
 	}
 }
-
-type guide struct {
-	ID    string
-	Nodes []guideNode
-}
-
-type guideNode struct {
-	ID      string
-	Answers []string
-	Codes   []string
-}
-
-func (g guide) node(id string) (guideNode, bool) {
-	i := slices.IndexFunc(g.Nodes, func(n guideNode) bool { return n.ID == id })
-	if i < 0 {
-		return guideNode{}, false
-	}
-	return g.Nodes[i], true
-}
-
-func guides() []guide { return nil }
-
-func guideOf(id string) (guide, bool) {
-	for _, g := range guides() {
-		if g.ID == id {
-			return g, true
-		}
-	}
-	return guide{}, false
-}
-
-var _ = reference.Fallback

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/onwardmail/onward/internal/reference"
 	"github.com/onwardmail/onward/internal/reply"
 )
 
@@ -135,7 +136,7 @@ func (s *site) explainPosted(w http.ResponseWriter, r *http.Request, p *page) {
 // guideRoute serves a step of a guide; the first has the address of the guide.
 func (s *site) guideRoute(w http.ResponseWriter, r *http.Request, p *page, rest string) {
 	id, node, deeper := strings.Cut(rest, "/")
-	if g, ok := guideOf(id); ok {
+	if g, ok := reference.GuideOf(id); ok {
 		start := g.Nodes[0].ID
 		if deeper && node == start {
 			redirect(w, r, http.StatusMovedPermanently, p.Link("/guides/"+id))

@@ -10,7 +10,7 @@ import (
 
 const (
 	// pageHits bounds the results of a search that are shown.
-	pageHits = 30
+	pageHits = 20
 	// lineWords is from how many words on a query may be a line that a server
 	// said.
 	lineWords = 3

@@ -99,7 +99,7 @@ func ask(phase string) []spoken {
 	case "data":
 		return []spoken{client("DATA")}
 	case "post-data":
-		return []spoken{client("DATA"), server("354 …", false), client("…"), client(".")}
+		return []spoken{client("DATA"), server("354 Start mail input; end with <CRLF>.<CRLF>", false), client("…"), client(".")}
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func addresses() []string {
 	for _, r := range reference.Reasons() {
 		list = append(list, "/reasons/"+r.Key)
 	}
-	for _, g := range guides() {
+	for _, g := range reference.Guides() {
 		list = append(list, "/guides/"+g.ID)
 		for _, n := range g.Nodes[1:] {
 			list = append(list, "/guides/"+g.ID+"/"+n.ID)
@@ -131,6 +131,10 @@ func TestNoEnglishHeadingsInJapanese(t *testing.T) {
 	for _, p := range reference.Privates() {
 		providers += " " + p.Provider
 	}
+	for _, term := range reference.Glossary() { // many are proper names
+		name, _ := reference.Sentence("ja", term.Key()+".term")
+		providers += " " + name
+	}
 	for _, address := range addresses() {
 		page := body(t, get(t, h, "/ja"+address))
 		page = regexp.MustCompile(`(?s)<(span|code|small)[^>]* lang="en"[^>]*>.*?</(span|code|small)>`).ReplaceAllString(page, "")
@@ -171,6 +175,57 @@ func TestPastedTextIsData(t *testing.T) {
 		if page := body(t, r); r.StatusCode != http.StatusNotFound || strings.Contains(page, "<script") || strings.Contains(page, "<b>-") {
 			t.Errorf("%s: status %d, or markup came through", target, r.StatusCode)
 		}
+	}
+}
+
+// TestExplainByForm: what a form brings is explained and kept by nobody.
+func TestExplainByForm(t *testing.T) {
+	h := New(Options{})
+	send := func(kind, text string) *http.Response {
+		r := httptest.NewRequest(http.MethodPost, "/en/explain", strings.NewReader(text))
+		r.Header.Set("Content-Type", kind)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Result()
+	}
+	const form = "application/x-www-form-urlencoded"
+	r := send(form, query("line", "550 5.1.1 <b>nobody</b>\n550 5.1.1 here"))
+	page := body(t, r)
+	if r.StatusCode != http.StatusOK || !strings.Contains(page, `href="/en/codes/5.1.1"`) || strings.Contains(page, "<b>nobody") {
+		t.Errorf("a posted line: %d", r.StatusCode)
+	}
+	if r.Header.Get("Cache-Control") != "no-store" || r.Header.Get("X-Robots-Tag") != "noindex" || r.Header.Get("ETag") != "" {
+		t.Errorf("a posted line: headers %v", r.Header)
+	}
+	if !strings.Contains(page, `href="/ja/explain?line=550`) {
+		t.Error("the other language forgets the line")
+	}
+	if page := body(t, send(form, query("line", "550 "+strings.Repeat("x", maxLinked)))); !strings.Contains(page, `href="/ja/explain"`) {
+		t.Error("a long paste stands in an address")
+	}
+	for status, text := range map[int]string{http.StatusRequestEntityTooLarge: strings.Repeat("x", maxBody+1), http.StatusBadRequest: "line=%zz"} {
+		if r := send(form, text); r.StatusCode != status || !strings.Contains(body(t, r), "<h1") {
+			t.Errorf("%.10q: %d, not %d", text, r.StatusCode, status)
+		}
+	}
+}
+
+// TestSearchFinds leads to the pages of each kind.
+func TestSearchFinds(t *testing.T) {
+	h := New(Options{})
+	for asked, want := range map[string]string{
+		"550": `href="/en/codes/550"`, "5.7.26": `href="/en/codes/5.7.26"`, "gmail mailbox does not exist": `href="/en/providers/google#`,
+		"greylistng": "greylist", "relaying denied": `href="/en/replies/relay-denied"`, "recipient's mailbox is full": `href="/en/reasons/mailbox_full"`,
+		"550 5.1.1 no such user": `href="/en/explain?line=550`,
+	} {
+		page := body(t, get(t, h, "/en/search?"+query("q", asked)))
+		if !strings.Contains(page, want) {
+			t.Errorf("the search for %q does not find %s", asked, want)
+		}
+	}
+	page := body(t, get(t, h, "/en/search?"+query("q", `<script>"x`)))
+	if strings.Contains(page, "<script") || !strings.Contains(page, "&lt;script&gt;") {
+		t.Error("what was searched for is markup")
 	}
 }
 
@@ -408,5 +463,29 @@ func BenchmarkPage(b *testing.B) {
 	h := New(Options{})
 	for b.Loop() {
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/codes/550", nil))
+	}
+}
+
+// BenchmarkEveryCode asks for the pages of all codes in turn.
+func BenchmarkEveryCode(b *testing.B) {
+	h := New(Options{})
+	var requests []*http.Request
+	for _, c := range reference.Basics() {
+		requests = append(requests, httptest.NewRequest(http.MethodGet, "/en/codes/"+strconv.Itoa(c.Code), nil))
+	}
+	for i := 0; b.Loop(); i++ {
+		h.ServeHTTP(httptest.NewRecorder(), requests[i%len(requests)])
+	}
+}
+
+// BenchmarkRender makes a page anew.
+func BenchmarkRender(b *testing.B) {
+	s := New(Options{}).(*site)
+	p := &page{site: s, Lang: s.languages[0], Path: "/codes/550"}
+	for b.Loop() {
+		v, _ := s.codeView(p, "550")
+		if _, err := s.render("code", v); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
