@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/user"
 	"strings"
 
@@ -170,7 +171,7 @@ func (m *submission) send(p *program) (int, error) {
 	if len(envelope.Recipients) == 0 {
 		return sysUsage, errors.New("there are no recipients; name them, or use -t to take them from To, Cc and Bcc")
 	}
-	conn, err := p.connect()
+	conn, err := p.connectLocal(c)
 	if err != nil {
 		return sysOf(err), err
 	}
@@ -191,6 +192,21 @@ func (m *submission) send(p *program) (int, error) {
 		return sysNoUser, errors.New(strings.Join(why, "\n"))
 	}
 	return sysOK, nil
+}
+
+// connectLocal reaches the server as an administrator, or by the socket that is
+// open to every user of this machine.
+func (p *program) connectLocal(c *config.Config) (*control.Conn, error) {
+	if c.Listen.Sendmail != "" && os.Geteuid() != 0 {
+		if conn, err := control.DialSubmissions(c.Listen.Sendmail); err == nil {
+			return conn, nil
+		}
+	}
+	conn, err := p.connect()
+	if err != nil && c.Listen.Sendmail == "" && control.KindOf(err) == control.Refused {
+		err = fmt.Errorf("%w; the administrator can open a socket for all users with the key listen.sendmail", err)
+	}
+	return conn, err
 }
 
 func sysOf(err error) int {

@@ -46,6 +46,7 @@ type Listen struct {
 	Submission  []string // mail from users, STARTTLS (rfc6409)
 	Submissions []string // mail from users, TLS from the first octet (rfc8314#3.3)
 	Web         []string // pages that explain replies
+	Sendmail    string   // path of a socket where every user of this machine may submit; empty: none
 }
 
 // TLS names the certificate that we show. Both paths are empty if we are to make a self-signed one.

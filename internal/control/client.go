@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -78,8 +79,20 @@ func Dial(dir string) (*Conn, error) {
 // process.
 func Local(s *Service) *Conn { return &Conn{service: s} }
 
-func dial(dir string) (*Conn, error) {
-	first, err := dialSocket(dir)
+// DialSubmissions connects to a socket of [ListenSubmissions]; only Submit can
+// be asked for there.
+func DialSubmissions(path string) (*Conn, error) {
+	c, err := dialPath(path, filepath.Dir(path))
+	if errors.Is(err, errNobody) {
+		return nil, fail(Unavailable, "no server listens on %s; start it with: onward serve", path)
+	}
+	return c, err
+}
+
+func dial(dir string) (*Conn, error) { return dialPath(filepath.Join(dir, SocketFile), dir) }
+
+func dialPath(path, dir string) (*Conn, error) {
+	first, err := dialSocket(path)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +104,7 @@ func dial(dir string) (*Conn, error) {
 			case c := <-given:
 				return c, nil
 			default:
-				return dialSocket(dir)
+				return dialSocket(path)
 			}
 		},
 		MaxIdleConns: 1, DisableCompression: true,

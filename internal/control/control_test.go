@@ -519,3 +519,47 @@ func TestReload(t *testing.T) {
 		t.Errorf("GetStatus = %+v, %v", st, err)
 	}
 }
+
+// TestOpenSocketTakesMailOnly: on the socket for every user one may submit, and
+// nothing else.
+func TestOpenSocketTakesMailOnly(t *testing.T) {
+	dir := t.TempDir()
+	s := newSite(t, dir)
+	local := control.Local(s.service)
+	if _, err := control.AddDomain.Call(t.Context(), local, control.DomainRequest{Name: "example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := control.PutAddress.Call(t.Context(), local, control.AddressRequest{Address: "box@example.org", Kind: "mailbox"}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "open.sock")
+	l, err := control.ListenSubmissions(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o666 {
+		t.Errorf("the socket has the mode %v, %v", info.Mode(), err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.service.ServeSubmissions(ctx, l, nil) }()
+	c, err := control.DialSubmissions(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := c.Submit(t.Context(), control.Envelope{From: "a@example.net", Recipients: []string{"box@example.org"}}, strings.NewReader("Subject: hi\n\nbody\n"))
+	if err != nil || len(done.Accepted) != 1 {
+		t.Errorf("Submit = %+v, %v", done, err)
+	}
+	if _, err := control.ListDomains.Call(t.Context(), c, control.Nothing{}); control.KindOf(err) != control.Invalid {
+		t.Errorf("an operation on the open socket gives %v", err)
+	}
+	c.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if _, err := control.DialSubmissions(path); control.KindOf(err) != control.Unavailable {
+		t.Errorf("after the end dialling gives %v", err)
+	}
+}

@@ -54,13 +54,25 @@ func actor(ctx context.Context) string {
 // finish for some seconds, and closes l. It returns an error only if the
 // socket fails before that.
 func (s *Service) Serve(ctx context.Context, l net.Listener, log *slog.Logger) error {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	h := &handler{service: s, log: log, allowed: allowed, entries: make(map[string]entry)}
+	h := &handler{service: s, allowed: allowed, entries: make(map[string]entry)}
 	for _, e := range entries() {
 		h.entries[e.name] = e
 	}
+	return h.serve(ctx, l, log)
+}
+
+// ServeSubmissions is Serve for every user of this machine and for nothing but
+// submissions. Who submits is noted with the message.
+func (s *Service) ServeSubmissions(ctx context.Context, l net.Listener, log *slog.Logger) error {
+	h := &handler{service: s, allowed: func(int) bool { return true }}
+	return h.serve(ctx, l, log)
+}
+
+func (h *handler) serve(ctx context.Context, l net.Listener, log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	h.log = log
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		ReadTimeout: requestTimeout, WriteTimeout: requestTimeout, MaxHeaderBytes: 16 << 10,

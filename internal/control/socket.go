@@ -22,25 +22,33 @@ const maxSocketPath = 100
 var errNobody = errors.New("no server listens on the control socket")
 
 // reach calls f with a path of the socket that is short enough for the kernel.
-func reach(dir string, f func(path string) error) error {
-	path := filepath.Join(dir, SocketFile)
+func reach(path string, f func(path string) error) error {
 	if len(path) <= maxSocketPath {
 		return f(path)
 	}
-	folder, err := os.Open(dir)
+	folder, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
 	defer folder.Close()
-	return f(filepath.Join("/proc/self/fd", strconv.Itoa(int(folder.Fd())), SocketFile))
+	return f(filepath.Join("/proc/self/fd", strconv.Itoa(int(folder.Fd())), filepath.Base(path)))
 }
 
 // Listen opens the control socket of a data folder, for its owner only. The
 // caller holds the folder's lock, so a socket that is there already was left
 // behind by a process that died; it is removed, unless somebody answers.
-func Listen(dir string) (net.Listener, error) {
-	path := filepath.Join(dir, SocketFile)
-	c, err := dialSocket(dir)
+func Listen(dir string) (net.Listener, error) { return listen(dir, SocketFile, 0o600) }
+
+// ListenSubmissions opens a socket at path on which every user of this machine
+// may submit; see Service.ServeSubmissions. One that was left behind is
+// removed, unless somebody answers.
+func ListenSubmissions(path string) (net.Listener, error) {
+	return listen(filepath.Dir(path), filepath.Base(path), 0o666)
+}
+
+func listen(dir, name string, mode os.FileMode) (net.Listener, error) {
+	path := filepath.Join(dir, name)
+	c, err := dialSocket(path)
 	if err == nil {
 		c.Close()
 		return nil, fmt.Errorf("another server answers on %s; stop it first", path)
@@ -49,7 +57,7 @@ func Listen(dir string) (net.Listener, error) {
 		return nil, fmt.Errorf("remove the control socket that was left behind: %w; remove %s by hand", err, path)
 	}
 	var l *net.UnixListener
-	err = reach(dir, func(short string) error {
+	err = reach(path, func(short string) error {
 		var err error
 		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
 		return err
@@ -58,9 +66,9 @@ func Listen(dir string) (net.Listener, error) {
 		return nil, fmt.Errorf("open the control socket %s: %w", path, err)
 	}
 	l.SetUnlinkOnClose(false) // its short name may be gone by then
-	// Until here the folder's mode 0700 keeps others out, and the peer's uid is
-	// checked with every request.
-	if err := os.Chmod(path, 0o600); err != nil {
+	// The peer's uid is checked with every request; until here the folder's mode
+	// 0700 keeps others out of the control socket.
+	if err := os.Chmod(path, mode); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("protect the control socket: %w", err)
 	}
@@ -81,11 +89,10 @@ func (s *socket) Close() error {
 	return err
 }
 
-// dialSocket connects to the server of a data folder; errNobody if there is
-// none.
-func dialSocket(dir string) (net.Conn, error) {
+// dialSocket connects to the server at a socket; errNobody if there is none.
+func dialSocket(path string) (net.Conn, error) {
 	var c net.Conn
-	err := reach(dir, func(short string) error {
+	err := reach(path, func(short string) error {
 		var err error
 		c, err = net.DialUnix("unix", nil, &net.UnixAddr{Name: short, Net: "unix"})
 		return err
@@ -96,7 +103,7 @@ func dialSocket(dir string) (net.Conn, error) {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return nil, errNobody
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fail(Refused, "you may not manage the server of %s: only root and the user that it runs as may; try with sudo", dir)
+		return nil, fail(Refused, "you may not manage the server of %s: only root and the user that it runs as may; try with sudo", filepath.Dir(path))
 	}
-	return nil, trouble("connect to the server of "+dir, err)
+	return nil, trouble("connect to the server at "+path, err)
 }

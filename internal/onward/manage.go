@@ -28,6 +28,11 @@ func (s *Server) openControl() error {
 		return fmt.Errorf("open the control socket: %w", err)
 	}
 	s.controlSocket = l
+	if path := s.config.Listen.Sendmail; path != "" {
+		if s.sendmailSocket, err = control.ListenSubmissions(path); err != nil {
+			return fmt.Errorf("open the socket of listen.sendmail: %w", err)
+		}
+	}
 	s.control = control.New(control.Options{
 		Recipients: s.directory, Accounts: s.directory, Queue: s.queue, Resolver: s.resolver, Intake: s.handler,
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), PasswordCost: s.opt.Cost, Random: rand.Reader,
@@ -101,7 +106,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 		return nil, nil, err
 	}
 	undo = append(undo, d.Close)
-	resolver := &recipient.Resolver{Directory: d, Postmaster: postmaster(c)}
+	resolver := &recipient.Resolver{Directory: d, Postmaster: postmaster(c), Hostname: hostDomain(c)}
 	low := watchDisk(c.Data, c.Limits.FreeDisk)
 	handler := intake.New(intake.Options{
 		Hostname: c.Hostname, Resolver: resolver, Accounts: d, IDs: newIDs(), Queue: shelf{q, schedule(c)},
@@ -132,6 +137,13 @@ func (s shelf) Enqueue(ctx context.Context, e *queue.Entry) error {
 // serveControl serves the socket until the server closes.
 func (s *Server) serveControl(l net.Listener) {
 	if err := s.control.Serve(s.ctx, l, s.log); err != nil {
+		s.fail(err)
+	}
+}
+
+// serveSendmail serves the socket of local programs until the server closes.
+func (s *Server) serveSendmail(l net.Listener) {
+	if err := s.control.ServeSubmissions(s.ctx, l, s.log); err != nil {
 		s.fail(err)
 	}
 }

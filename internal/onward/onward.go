@@ -108,8 +108,10 @@ type Server struct {
 	listeners []listener
 	// controlSocket is nil before it is open and once control serves it.
 	controlSocket net.Listener
-	cert          atomic.Pointer[tls.Certificate]
-	low           *diskWatch
+	// sendmailSocket is the same for listen.sendmail; nil without it.
+	sendmailSocket net.Listener
+	cert           atomic.Pointer[tls.Certificate]
+	low            *diskWatch
 
 	mu     sync.Mutex // guards config
 	config *config.Config
@@ -261,7 +263,7 @@ func (s *Server) makeResolver(c *config.Config) (dns.Resolver, error) {
 // assemble makes the engines and joins them.
 func (s *Server) assemble(c *config.Config, names dns.Resolver) {
 	ids := newIDs()
-	s.resolver = &recipient.Resolver{Directory: s.directory, Postmaster: postmaster(c)}
+	s.resolver = &recipient.Resolver{Directory: s.directory, Postmaster: postmaster(c), Hostname: hostDomain(c)}
 	s.deliverer = deliver.New(s.deliverOptions(c, names))
 	s.manager = queue.NewManager(queue.Options{
 		Store: s.queue, Deliverer: s.deliverer, Incarnation: s.incarnation(), Logger: s.log,
@@ -306,6 +308,10 @@ func (s *Server) Start() {
 	socket := s.controlSocket
 	s.controlSocket = nil
 	s.done.Go(func() { s.serveControl(socket) })
+	if local := s.sendmailSocket; local != nil {
+		s.sendmailSocket = nil
+		s.done.Go(func() { s.serveSendmail(local) })
+	}
 	s.done.Go(s.housekeeping)
 }
 
@@ -357,6 +363,9 @@ func (s *Server) close() {
 	s.cancel()
 	if s.controlSocket != nil {
 		s.controlSocket.Close()
+	}
+	if s.sendmailSocket != nil {
+		s.sendmailSocket.Close()
 	}
 	for _, l := range s.listeners {
 		l.Close()

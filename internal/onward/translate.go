@@ -198,11 +198,16 @@ func postmaster(c *config.Config) address.Mailbox {
 	if !c.Reports.Postmaster.IsZero() {
 		return c.Reports.Postmaster
 	}
+	return address.Mailbox{Local: "postmaster", Domain: hostDomain(c)}
+}
+
+// hostDomain is our host name as a domain; config has checked it.
+func hostDomain(c *config.Config) address.Domain {
 	d, err := address.ParseDomain(c.Hostname)
 	if err != nil {
-		d = address.MustDomain("localhost")
+		return address.MustDomain("localhost")
 	}
-	return address.Mailbox{Local: "postmaster", Domain: d}
+	return d
 }
 
 // needRestart names the sections whose change Reload cannot put into force.

@@ -57,6 +57,10 @@ type Resolver struct {
 	// postmaster@ and abuse@ in domains that name nobody (rfc5321#4.5.1). It is
 	// delivered locally if its domain is not ours.
 	Postmaster address.Mailbox
+	// Hostname is our own name. Where it is no domain of ours, the roles and root,
+	// to whom programs of this machine write, reach the postmaster all the same;
+	// everything else there is not ours, for the name may have its mail elsewhere.
+	Hostname address.Domain
 }
 
 // Ours reports whether we receive mail for the domain.
@@ -137,6 +141,9 @@ func (r *Resolver) absent(ctx context.Context, to address.Mailbox, err error) (R
 	case errors.Is(err, ErrNotFound):
 		if to.Key() == r.Postmaster.Key() {
 			return Resolution{Verdict: Accept, Targets: []Target{{Mailbox: to, Local: true}}}, nil
+		}
+		if !r.Hostname.IsZero() && to.Domain == r.Hostname && (isRole(to.Local) || strings.EqualFold(to.Local, "root")) {
+			return r.postmaster(ctx, Domain{}, to)
 		}
 		return Resolution{Verdict: NotOurs}, nil
 	case err != nil:

@@ -218,6 +218,26 @@ func TestPostmaster(t *testing.T) {
 	}
 }
 
+// TestHostname: who writes to root of the machine itself reaches somebody, even
+// though the host name is no domain of ours.
+func TestHostname(t *testing.T) {
+	d := newDirectory(t, "postmaster@example.org silent admin@example.net")
+	r := &Resolver{Directory: d, Postmaster: address.MustMailbox("postmaster@example.org"), Hostname: address.MustDomain("mx.example.org")}
+	for to, want := range map[string]string{
+		"root@mx.example.org":       "accept !admin@example.net",
+		"Postmaster@mx.example.org": "accept !admin@example.net",
+		"abuse@mx.example.org":      "accept !admin@example.net",
+		"anna@mx.example.org":       "not ours",
+		"root@mx.example.net":       "not ours",
+		"root@example.org":          "unknown",
+	} {
+		res, err := r.Resolve(t.Context(), address.MustMailbox(to))
+		if got := show(res); err != nil || got != want {
+			t.Errorf("%s: got %s, %v; want %s", to, got, err, want)
+		}
+	}
+}
+
 // chain makes n addresses, each forwarding to the next, the last to the outside.
 func chain(n int) string {
 	var b strings.Builder

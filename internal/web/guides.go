@@ -93,30 +93,26 @@ func (p *page) guidePath(g reference.Guide, node string) string {
 	return p.Link("/guides/" + g.ID + "/" + node)
 }
 
-// way finds the answers that lead to a node: the shortest row of them.
+// way finds the answers that lead to a node. It goes back as far as there is
+// only one way to have come.
 func (v *guideView) way(g reference.Guide, at string) {
 	type came struct {
-		from   string
-		answer int
+		from         string
+		answer, ways int
 	}
-	start := g.Nodes[0].ID
-	seen := map[string]came{start: {}}
-	for queue := []string{start}; len(queue) > 0; queue = queue[1:] {
-		n, _ := g.Node(queue[0])
-		for i, to := range n.Answers {
-			if _, ok := seen[to]; !ok {
-				seen[to] = came{n.ID, i}
-				queue = append(queue, to)
-			}
+	to := make(map[string]came, len(g.Nodes))
+	for _, n := range g.Nodes {
+		for i, next := range n.Answers {
+			to[next] = came{n.ID, i + 1, to[next].ways + 1}
 		}
 	}
-	for at != start {
-		c, ok := seen[at]
-		if !ok {
-			return // a test sees to it that every node can be reached
+	for range g.Nodes { // a circle ends, too
+		c := to[at]
+		if c.ways != 1 {
+			break
 		}
 		key := "guide." + g.ID + "." + c.from
-		v.Way = append(v.Way, step{v.T(key + ".q"), v.T(key + ".a-" + strconv.Itoa(c.answer+1)), v.guidePath(g, c.from)})
+		v.Way = append(v.Way, step{v.T(key + ".q"), v.T(key + ".a-" + strconv.Itoa(c.answer)), v.guidePath(g, c.from)})
 		at = c.from
 	}
 	slices.Reverse(v.Way)
