@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/onwardmail/onward/internal/control"
 )
 
 // commands is the command line. Every command has examples, a help text and
@@ -94,7 +97,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		return usage(stderr, err)
+		return usage(stderr, err, slices.Contains(args, "--json"))
 	}
 	p := &program{options: c.options, ctx: context.Background(), stdin: stdin, out: newPrinter(stdout, c.JSON), stderr: stderr}
 	if err := kctx.Run(p); err != nil {
@@ -104,7 +107,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 // usage says what was wrong with the command line.
-func usage(stderr io.Writer, err error) int {
+func usage(stderr io.Writer, err error, asJSON bool) int {
 	at := "onward"
 	if parse := (*kong.ParseError)(nil); errors.As(err, &parse) && parse.Context != nil {
 		if node := parse.Context.Selected(); node != nil {
@@ -114,6 +117,10 @@ func usage(stderr io.Writer, err error) int {
 				at = c.FullPath()
 			}
 		}
+	}
+	if asJSON {
+		printError(stderr, control.Invalid, fmt.Sprintf("%s: %v; see %s --help", at, err, at))
+		return exitUsage
 	}
 	fmt.Fprintf(stderr, "%s: %v\nExamples and all options: %s --help\n", at, err, at)
 	return exitUsage

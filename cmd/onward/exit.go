@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/onwardmail/onward/internal/config"
 	"github.com/onwardmail/onward/internal/control"
@@ -46,6 +47,13 @@ type statusError int
 
 func (e statusError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// printError writes an error for programs.
+func printError(w io.Writer, kind control.Kind, message string) {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.Encode(map[string]any{"error": map[string]string{"kind": string(kind), "message": message}}) //nolint:errcheck // there is nobody else to tell
+}
+
 // report prints an error and returns the exit status.
 func (p *program) report(err error) int {
 	if s := statusError(0); errors.As(err, &s) {
@@ -56,8 +64,7 @@ func (p *program) report(err error) int {
 		kind = control.Invalid
 	}
 	if p.JSON {
-		line, _ := json.Marshal(map[string]any{"error": map[string]string{"kind": string(kind), "message": err.Error()}})
-		fmt.Fprintf(p.stderr, "%s\n", line)
+		printError(p.stderr, kind, err.Error())
 	} else {
 		p.tell("onward: " + err.Error())
 	}
