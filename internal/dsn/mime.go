@@ -3,6 +3,7 @@ package dsn
 import (
 	"bytes"
 	"encoding/base64"
+	htmlpkg "html"
 	"io"
 	"mime"
 	"mime/quotedprintable"
@@ -138,4 +139,59 @@ func (e entity) decoded() []byte {
 	}
 	b, _ := io.ReadAll(io.LimitReader(r, maxStatus)) // what came before an error is what there is
 	return b
+}
+
+// Readable returns the text for people in a message: its first part that is
+// plain text, else its first part of HTML without the marks, decoded, at most
+// maxStatus octets. A message that came back inside is not looked at.
+func Readable(content []byte) string {
+	var plain, html string
+	level := []entity{readEntity(content)}
+	for depth := 0; depth < maxDepth && len(level) > 0; depth++ {
+		var next []entity
+		for _, e := range level {
+			switch {
+			case e.kind == "text/plain" && plain == "":
+				plain = strings.ToValidUTF8(string(e.decoded()), "\uFFFD")
+			case e.kind == "text/html" && html == "":
+				html = withoutMarks(strings.ToValidUTF8(string(e.decoded()), "\uFFFD"))
+			case strings.HasPrefix(e.kind, "multipart/"):
+				next = append(next, e.children()...)
+			}
+		}
+		level = next
+	}
+	if strings.TrimSpace(plain) != "" {
+		return plain
+	}
+	return html
+}
+
+// withoutMarks takes the tags out of HTML: what people would read of it.
+func withoutMarks(s string) string {
+	var b strings.Builder
+	for s != "" {
+		text, rest, ok := strings.Cut(s, "<")
+		b.WriteString(htmlpkg.UnescapeString(text))
+		if !ok {
+			break
+		}
+		tag, after, _ := strings.Cut(rest, ">")
+		name := strings.ToLower(strings.TrimLeft(tag, "/"))
+		for _, skip := range [...]string{"style", "script"} {
+			if strings.HasPrefix(name, skip) && tag[0] != '/' {
+				if _, end, found := strings.Cut(after, "</"+skip); found {
+					_, after, _ = strings.Cut(end, ">")
+				}
+			}
+		}
+		for _, block := range [...]string{"br", "p", "div", "tr", "li", "h1", "h2", "h3", "td"} {
+			if name == block || strings.HasPrefix(name, block+" ") || strings.HasPrefix(name, block+"/") {
+				b.WriteByte('\n')
+				break
+			}
+		}
+		s = after
+	}
+	return b.String()
 }

@@ -180,15 +180,43 @@ type JSON struct {
 	Confidence float64 `json:"confidence"`
 	// Class is positive, temporary, permanent or unknown: what a queue should
 	// do.
-	Class       string  `json:"class"`
-	Contradicts bool    `json:"contradicts"`
-	Reply       string  `json:"reply,omitempty"`
-	Outcome     string  `json:"outcome,omitempty"`
-	Text        string  `json:"text"`
-	Meaning     string  `json:"meaning"`
-	Fix         string  `json:"fix"`
-	Language    string  `json:"language"`
-	Levels      []Level `json:"levels"`
+	Class       string `json:"class"`
+	Contradicts bool   `json:"contradicts"`
+	Reply       string `json:"reply,omitempty"`
+	Outcome     string `json:"outcome,omitempty"`
+	Text        string `json:"text"`
+	// RetryAfter is how long the text asks to wait, in seconds; BlockList the
+	// list that it names.
+	RetryAfter int        `json:"retry_after,omitempty"`
+	BlockList  *BlockList `json:"block_list,omitempty"`
+	// Forwarded says who must act if the message was being forwarded.
+	Forwarded *Forwarded `json:"forwarded,omitempty"`
+	Meaning   string     `json:"meaning"`
+	Fix       string     `json:"fix"`
+	Language  string     `json:"language"`
+	Levels    []Level    `json:"levels"`
+}
+
+// Forwarded is what a reply means if the message was being forwarded.
+type Forwarded struct {
+	WhoActs string `json:"who_acts"`
+	Text    string `json:"text"`
+}
+
+// Forwarded says who must act if the message was being forwarded, and what the
+// reply means then; ok is false where forwarding makes no difference.
+func (e Explanation) Forwarded(lang string) (f Forwarded, ok bool) {
+	reason, known := reference.ReasonOf(e.Reason)
+	if !known {
+		return Forwarded{}, false
+	}
+	f = Forwarded{WhoActs: string(reason.Forwarded), Text: reference.Say(lang, "reason."+e.Reason+".forward")}
+	if e.Row != "" {
+		if own, used := reference.Text(lang, "provider."+e.Row+".forward"); used == lang {
+			f.Text = own
+		}
+	}
+	return f, f.Text != ""
 }
 
 // JSON returns e with its sentences in lang.
@@ -199,5 +227,12 @@ func (e Explanation) JSON(lang string) JSON {
 		Contradicts: e.Contradicts, Reply: e.Reply, Outcome: e.Outcome, Text: e.Text, Language: lang, Levels: e.Levels(lang),
 	}
 	j.Meaning, j.Fix = e.Meaning(lang)
+	j.RetryAfter = int(e.RetryAfter().Seconds())
+	if l, ok := e.BlockList(); ok {
+		j.BlockList = &l
+	}
+	if f, ok := e.Forwarded(lang); ok {
+		j.Forwarded = &f
+	}
 	return j
 }

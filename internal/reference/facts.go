@@ -111,6 +111,9 @@ type Reason struct {
 	// Passing says that the cause goes away by waiting, whatever class the
 	// code has.
 	Passing bool `json:"passing"`
+	// Forwarded is who must act if the message was being forwarded: the sender,
+	// the forwarder, or those of the target.
+	Forwarded Actor `json:"forwarded"`
 }
 
 // Outcome is a trouble of our own with a delivery, where no remote reply

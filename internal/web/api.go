@@ -191,10 +191,10 @@ func (s *site) apiExplain(w http.ResponseWriter, r *http.Request, _ []string) {
 			fail(w, http.StatusBadRequest, `the body is not JSON of the form {"line": "550 5.1.1 …", "lang": "en"}`)
 			return
 		}
-	case err == nil && kind == "text/plain":
+	case err == nil && (kind == "text/plain" || kind == "message/rfc822"):
 		q.Line = string(body)
 	default:
-		fail(w, http.StatusUnsupportedMediaType, "send application/json or text/plain")
+		fail(w, http.StatusUnsupportedMediaType, "send application/json, text/plain or message/rfc822")
 		return
 	}
 	if strings.TrimSpace(q.Line) == "" {
@@ -206,8 +206,12 @@ func (s *site) apiExplain(w http.ResponseWriter, r *http.Request, _ []string) {
 	if lang == "" {
 		lang = q.Language
 	}
-	e := explain.Line(q.Line, explain.Options{MXHost: q.MXHost, Stage: q.Stage})
-	answer(w, http.StatusOK, e.JSON(s.apiLanguage(r, lang)))
+	lang = s.apiLanguage(r, lang)
+	if explain.IsReport(q.Line) {
+		answer(w, http.StatusOK, explain.Report([]byte(q.Line))[0].JSON(lang).JSON)
+		return
+	}
+	answer(w, http.StatusOK, explain.Line(q.Line, explain.Options{MXHost: q.MXHost, Stage: q.Stage}).JSON(lang))
 }
 
 // apiLanguage is the language asked for by name, else by Accept-Language.

@@ -146,6 +146,9 @@ func (s *site) explainView(p *page, line string) *explainView {
 	}
 	v.Asked = true
 	e := explain.Line(line, explain.Options{})
+	if explain.IsReport(line) {
+		e = explain.Report([]byte(line))[0].Explanation
+	}
 	v.Found = e.Found()
 	if !v.Found {
 		return v
