@@ -37,7 +37,10 @@ func (r Row) Key() string { return "provider." + r.ID }
 // Phrase is a turn of words that many servers use for one reason.
 type Phrase struct {
 	Contains string `json:"contains"`
-	Reason   string `json:"reason"`
+	// And are parts that the text must have too, Not those that it must not have.
+	And    []string `json:"and,omitempty"`
+	Not    []string `json:"not,omitempty"`
+	Reason string   `json:"reason"`
 	// Word says that it must stand as a word of its own.
 	Word bool `json:"word,omitempty"`
 	// Weak says that an enhanced code that leaves no doubt is to be believed
@@ -194,11 +197,26 @@ func fit(r *Row, h Heard) int {
 // [Heard]).
 func MatchPhrase(text string) (Phrase, bool) {
 	for _, p := range providers().Phrases {
-		if containsPhrase(text, p) {
+		if containsPhrase(text, p) && p.rest(text) {
 			return p, true
 		}
 	}
 	return Phrase{}, false
+}
+
+// rest checks the parts beside the phrase itself.
+func (p *Phrase) rest(text string) bool {
+	for _, part := range p.And {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	for _, part := range p.Not {
+		if strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
 }
 
 func containsPhrase(text string, p Phrase) bool {
