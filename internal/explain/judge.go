@@ -23,7 +23,7 @@ func judge(h heard) Explanation {
 	row, exact, ok := reference.MatchProvider(reference.Heard{
 		Provider: e.Provider, Code: h.code, Enhanced: h.enhanced, Text: folded,
 	})
-	if ok {
+	if ok && !outdone(row.Reason, folded) {
 		e.byRow(row, exact)
 	} else {
 		e.byWords(folded, certain, sure)
@@ -42,6 +42,31 @@ func judge(h heard) Explanation {
 		e.Contradicts = true
 	}
 	return e
+}
+
+// outdone reports whether the text says something more exact than the row of a
+// provider, whose own reason is a vague one.
+func outdone(reason, folded string) bool {
+	switch reason {
+	case "policy_rejected", "system_error", "domain_unknown", "content_policy":
+	default:
+		return false
+	}
+	p, ok := reference.MatchPhrase(folded)
+	if !ok || p.Weak {
+		return false
+	}
+	switch reason {
+	case "domain_unknown":
+		return p.Reason == "dns_failure"
+	case "content_policy":
+		return p.Reason == "content_virus"
+	}
+	switch p.Reason {
+	case "dmarc_fail", "spf_fail", "dkim_fail", "content_virus", "greylisted", "loop_detected":
+		return true
+	}
+	return false
 }
 
 func joinLines(lines []string) string {
