@@ -116,7 +116,7 @@ func (e Explanation) RetryAfter() time.Duration {
 		case 'd':
 			unit = 24 * time.Hour
 		}
-		if err == nil && n > 0 && time.Duration(n)*unit <= maxWait {
+		if err == nil && n > 0 && n <= int(maxWait/unit) {
 			return time.Duration(n) * unit
 		}
 	}
