@@ -10,16 +10,24 @@ import (
 // facts, and of notes by hand for the pairs that people really confuse.
 type Comparison struct {
 	A, B string
+	// NameA and NameB are what the codes are called.
+	NameA, NameB string
 	// Language is the one asked for.
 	Language string
 	// Known says that both are codes of the reference.
 	Known bool
-	// Competing says that a server may have to choose between them: they share a
-	// command.
+	// Relation is how the two stand to each other.
+	Relation Relation
+	// Competing says that a server may have to choose between them: two reply
+	// codes, or two enhanced codes, that share a command.
 	Competing bool
 	// First is what must be said before all else: that they never compete, that
 	// one is unknown.
-	First       []string
+	First []string
+	// KeyDifferences are sentences, the weightiest first. Each stands for itself
+	// and names at least one of the codes.
+	KeyDifferences []string
+	// Differences are the same facts and some more as a table.
 	Differences []Difference
 	// WhenA and WhenB say when one meets them.
 	WhenA, WhenB string
@@ -27,7 +35,7 @@ type Comparison struct {
 	UseWhich string
 	// Note is by hand, "" for most pairs.
 	Note string
-	// Suggestions are pairs that the reader perhaps meant.
+	// Suggestions are pairs that the reader perhaps meant. Both of each compete.
 	Suggestions [][2]string
 }
 
@@ -39,97 +47,90 @@ type Difference struct {
 	Same bool
 }
 
-// side is what the rules know of one of the codes.
-type side struct {
-	shown    string
-	key      string
-	kind     string
-	commands []string
-	retry    Retry
-	who      Actor
-	closes   string
-	enhanced bool
-	basics   []int
-	compare  []int
-	ok       bool
-}
+// Relation is how two codes stand to each other.
+type Relation string
+
+// The relations. Only [RelationCompeting] ones are alternatives for a server.
+const (
+	RelationCompeting Relation = "competing" // they share a command
+	RelationApart     Relation = "apart"     // they answer different commands
+	RelationTogether  Relation = "together"  // reply code and enhanced code that stand in one reply
+	RelationUnusual   Relation = "unusual"   // reply code and enhanced code of one class that seldom meet
+	RelationExcluded  Relation = "excluded"  // reply code and enhanced code of different classes
+	RelationIdentical Relation = "same"      // one code
+	RelationInstance  Relation = "instance"  // X.1.1 and 5.1.1
+	RelationUnknown   Relation = "unknown"   // one of them is no code
+)
 
 // Compare compares two codes, basic or enhanced, in any mixture. Codes that are
 // not known give a Comparison that says so.
 func Compare(a, b, lang string) Comparison {
-	a, b = strings.TrimSpace(a), strings.TrimSpace(b)
-	x, y := sideOf(a), sideOf(b)
-	c := Comparison{A: a, B: b, Language: lang, Known: x.ok && y.ok}
+	p := pairOf(strings.TrimSpace(a), strings.TrimSpace(b), lang)
+	c := Comparison{A: p.a.shown, B: p.b.shown, Language: lang, Known: p.relation != RelationUnknown, Relation: p.relation}
+	c.First = p.first()
 	if !c.Known {
-		for _, s := range [...]side{x, y} {
-			if !s.ok {
-				c.First = append(c.First, Fill(Say(lang, "ui.unknown-code"), "code", s.shown))
-			}
-		}
-		c.Suggestions = suggest(x, y)
+		c.Suggestions = p.suggest()
 		return c
 	}
-	shared := sharedCommands(x, y)
-	c.Competing = len(shared) > 0 && a != b && !comesWith(x, y)
-	c.WhenA, c.WhenB = when(lang, x), when(lang, y)
-	c.Differences = differences(lang, x, y)
-	names := []string{
-		"a", a, "b", b, "commands-a", commandList(lang, x), "commands-b", commandList(lang, y),
-		"who-a", Say(lang, "actor."+string(x.who)), "who-b", Say(lang, "actor."+string(y.who)),
-	}
-	switch {
-	case a == b:
-		c.First = append(c.First, Fill(Say(lang, "compare.same"), names...))
-	case comesWith(x, y):
-		e, basic := a, b
-		if y.enhanced {
-			e, basic = b, a
-		}
-		c.First = append(c.First, Fill(Say(lang, "compare.related"), "a", e, "b", basic))
-	case len(shared) == 0:
-		c.First = append(c.First, Fill(Say(lang, "compare.never"), names...))
-	}
-	pair := pairKey(a, b)
-	c.Note = Say(lang, "pair."+pair+".note")
-	c.UseWhich = Say(lang, "pair."+pair+".use")
-	if c.UseWhich == "" && a != b {
-		c.UseWhich = useWhich(lang, x, y, c.Competing, names)
+	c.NameA, c.NameB = p.name(p.a), p.name(p.b)
+	c.Competing = p.relation == RelationCompeting
+	c.WhenA, c.WhenB = p.when(p.a), p.when(p.b)
+	c.Differences = p.table()
+	c.KeyDifferences = p.keyDifferences()
+	c.Note, c.UseWhich = p.byHand()
+	if c.UseWhich == "" {
+		c.UseWhich = p.useWhich()
 	}
 	if !c.Competing {
-		c.Suggestions = suggest(x, y)
+		c.Suggestions = p.suggest()
 	}
 	return c
 }
 
-// pairKey names a pair the same in both orders.
-func pairKey(a, b string) string {
-	if b < a {
-		a, b = b, a
-	}
-	return a + "-" + b
+// side is what the rules know of one of the codes.
+type side struct {
+	shown string
+	// key is the prefix of its sentences, label the name of a code that only a
+	// provider defines.
+	key, label string
+	kind       string
+	// commands are those that it answers, basics the reply codes of its class
+	// that an enhanced code stands behind.
+	commands []string
+	basics   []int
+	retry    Retry
+	who      Actor
+	// closes and standard are facts of reply codes, "" for enhanced ones.
+	closes, standard string
+	enhanced         bool
+	source           string
+	compare          []int
+	ok               bool
 }
 
 func sideOf(code string) side {
-	if n, err := strconv.Atoi(code); err == nil {
-		b, ok := BasicCode(n)
+	shown, ok := Canonical(code)
+	if !ok {
+		return side{shown: code}
+	}
+	if n, err := strconv.Atoi(shown); err == nil {
+		b, _ := BasicCode(n)
 		return side{
-			shown: code, key: b.Key(), kind: b.Kind, commands: b.Commands, retry: b.Retry, who: b.Who,
-			closes: strings.ReplaceAll(b.Closes, " ", "-"), compare: b.Compare, ok: ok,
+			shown: shown, key: b.Key(), kind: b.Kind, commands: b.Commands, retry: b.Retry, who: b.Who,
+			closes: strings.ReplaceAll(b.Closes, " ", "-"), standard: b.Standard, source: firstSource(b.DefinedIn),
+			compare: b.Compare, ok: true,
 		}
 	}
-	e, ok := EnhancedCode(code)
-	s := side{shown: code, key: e.Key(), who: e.Who, closes: "no", enhanced: true, basics: e.Basic, ok: ok}
-	class, _, _, _ := SplitEnhanced(code)
-	for _, n := range e.Basic {
-		b, known := BasicCode(n)
-		if !known || class != 0 && n/100 != class {
-			continue
-		}
-		s.compare = append(s.compare, n)
-		for _, command := range b.Commands {
-			if !slices.Contains(s.commands, command) {
-				s.commands = append(s.commands, command)
-			}
+	s := side{shown: shown, enhanced: true, ok: true}
+	class, subject, _, _ := SplitEnhanced(shown)
+	var registry []int
+	if e, registered := EnhancedCode(shown); registered {
+		s.key, s.who, s.source, registry = e.Key(), e.Who, firstSource(e.References), e.Basic
+	} else {
+		own := privatesOf(shown)[0]
+		s.key, s.label, s.who = own.Key(), own.Provider+" "+own.Shown, own.Who
+		if own.With != 0 {
+			registry = []int{own.With}
 		}
 	}
 	switch class {
@@ -140,94 +141,250 @@ func sideOf(code string) side {
 	case 5:
 		s.kind, s.retry = "permanent", RetryNo
 	}
+	s.basics = basicsOf(shown, class, registry)
+	s.commands = commandsOf(subject, s.basics)
 	return s
 }
 
-// comesWith reports that one is an enhanced code that the registry puts beside
-// the other, a reply code.
-func comesWith(x, y side) bool {
-	if x.enhanced == y.enhanced {
-		return false
+// firstSource is where a code is defined, without what is said about it there.
+func firstSource(list []string) string {
+	if len(list) == 0 {
+		return ""
 	}
-	e, b := x, y
-	if y.enhanced {
-		e, b = y, x
+	source, _, _ := strings.Cut(list[0], " (")
+	return source
+}
+
+// basicsOf lists the reply codes that an enhanced code stands behind: those
+// that the registry puts beside it, and the codes that it is usual with; of its
+// own class only, if it has one.
+func basicsOf(shown string, class int, registry []int) []int {
+	var list []int
+	for _, b := range Basics() {
+		if class != 0 && b.Code/100 != class {
+			continue
+		}
+		usual := slices.ContainsFunc(b.Enhanced, func(e string) bool {
+			return e == shown || class == 0 && sameEnhanced(shown, e)
+		})
+		if slices.Contains(registry, b.Code) || usual && b.Standard == "yes" {
+			list = append(list, b.Code)
+		}
 	}
-	n, err := strconv.Atoi(b.shown)
-	return err == nil && slices.Contains(e.basics, n) && (e.kind == "" || e.kind == b.kind)
+	return list
+}
+
+// subjectCommands are the commands at which the subjects of rfc3463#3 come up,
+// for the codes that no reply code is known to come with.
+var subjectCommands = [...][]string{
+	0: {"any"}, 1: {"MAIL", "RCPT"}, 2: {"RCPT", "DATA"}, 3: {"any"}, 4: {"RCPT", "DATA", "delivery"}, 5: {"any"},
+	6: {"DATA", "BDAT"}, 7: {"MAIL", "RCPT", "DATA"},
+}
+
+// commandsOf lists the commands of the reply codes, in the order in which a
+// session has them.
+func commandsOf(subject int, basics []int) []string {
+	var list []string
+	for _, n := range basics {
+		b, _ := BasicCode(n)
+		for _, command := range b.Commands {
+			if command != "any" && !slices.Contains(list, command) {
+				list = append(list, command)
+			}
+		}
+	}
+	if len(list) == 0 && subject < len(subjectCommands) {
+		return subjectCommands[subject]
+	}
+	slices.SortStableFunc(list, func(a, b string) int { return inSession(a) - inSession(b) })
+	return list
+}
+
+// session is the order in which the commands of a session come.
+var session = [...]string{"CONNECT", "EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"}
+
+func inSession(command string) int {
+	if i := slices.Index(session[:], command); i >= 0 {
+		return i
+	}
+	return len(session)
+}
+
+// pair is two codes and the language in which they are compared.
+type pair struct {
+	a, b     side
+	lang     string
+	relation Relation
+	// shared are the commands that both may answer.
+	shared []string
+}
+
+func pairOf(a, b, lang string) pair {
+	p := pair{a: sideOf(a), b: sideOf(b), lang: lang}
+	p.shared = sharedCommands(p.a, p.b)
+	p.relation = p.relate()
+	return p
+}
+
+func (p pair) relate() Relation {
+	switch {
+	case !p.a.ok || !p.b.ok:
+		return RelationUnknown
+	case p.a.shown == p.b.shown:
+		return RelationIdentical
+	case p.a.enhanced && p.b.enhanced && p.a.shown[1:] == p.b.shown[1:] && (p.a.kind == "" || p.b.kind == ""):
+		return RelationInstance
+	case p.a.enhanced != p.b.enhanced:
+		e, basic := p.mixture()
+		n, _ := strconv.Atoi(basic.shown)
+		switch {
+		case slices.Contains(e.basics, n):
+			return RelationTogether
+		case e.kind == "" || e.kind == basic.kind:
+			return RelationUnusual
+		}
+		return RelationExcluded
+	case len(p.shared) > 0:
+		return RelationCompeting
+	}
+	return RelationApart
+}
+
+// mixture returns the enhanced and the basic code of a mixed pair.
+func (p pair) mixture() (enhanced, basic side) {
+	if p.a.enhanced {
+		return p.a, p.b
+	}
+	return p.b, p.a
 }
 
 // sharedCommands lists the commands that both may answer. A code for any
 // command shares those of the other.
 func sharedCommands(x, y side) []string {
 	anyX, anyY := slices.Contains(x.commands, "any"), slices.Contains(y.commands, "any")
-	if x.enhanced && len(x.commands) == 0 || y.enhanced && len(y.commands) == 0 {
+	switch {
+	case anyX && anyY:
 		return []string{"any"}
-	}
-	if anyX && anyY {
-		return []string{"any"}
-	}
-	if anyX {
+	case anyX:
 		return y.commands
-	}
-	if anyY {
+	case anyY:
 		return x.commands
 	}
-	var shared []string
-	for _, command := range x.commands {
-		if slices.Contains(y.commands, command) {
-			shared = append(shared, command)
-		}
-	}
-	return shared
+	return slices.DeleteFunc(slices.Clone(x.commands), func(c string) bool { return !slices.Contains(y.commands, c) })
 }
 
-func commandList(lang string, s side) string {
-	if len(s.commands) == 0 || slices.Contains(s.commands, "any") {
-		return Say(lang, "ui.any")
+func (p pair) say(key string, values ...string) string { return Fill(Say(p.lang, key), values...) }
+
+func (p pair) name(s side) string {
+	if s.label != "" {
+		return s.label
 	}
-	list := make([]string, len(s.commands))
-	for i, command := range s.commands {
+	return Say(p.lang, s.key+".name")
+}
+
+func (p pair) when(s side) string {
+	switch {
+	case s.label != "":
+		return Say(p.lang, s.key+".meaning")
+	case s.enhanced:
+		return Say(p.lang, s.key+".cause")
+	}
+	return Say(p.lang, s.key+".when")
+}
+
+// values are the placeholders that every sentence about two codes may use.
+func (p pair) values(a, b side) []string {
+	return []string{
+		"a", a.shown, "b", b.shown, "name-a", p.name(a), "name-b", p.name(b),
+		"commands-a", p.commandList(a.commands), "commands-b", p.commandList(b.commands),
+		"who-a", Say(p.lang, "actor."+string(a.who)), "who-b", Say(p.lang, "actor."+string(b.who)),
+	}
+}
+
+// first is what must be said before all else.
+func (p pair) first() []string {
+	if p.relation == RelationCompeting {
+		return nil
+	}
+	if p.relation == RelationUnknown {
+		var list []string
+		for _, s := range [...]side{p.a, p.b} {
+			if !s.ok {
+				list = append(list, p.say("ui.unknown-code", "code", s.shown))
+			}
+		}
+		return list
+	}
+	a, b := p.a, p.b
+	values := p.values(a, b)
+	key := "compare." + string(p.relation)
+	if a.enhanced != b.enhanced {
+		e, basic := p.mixture()
+		values = append(p.values(e, basic), "basics", p.list(numbers(e.basics)))
+		if p.relation == RelationUnusual && len(e.basics) == 0 {
+			key += "-any"
+		}
+	}
+	return []string{p.say(key, values...)}
+}
+
+// list joins items as a sentence of the language does.
+func (p pair) list(items []string) string {
+	last := len(items) - 1
+	if last < 1 {
+		return strings.Join(items, "")
+	}
+	return strings.Join(items[:last], Say(p.lang, "ui.list-separator")) + Say(p.lang, "ui.list-last") + items[last]
+}
+
+func numbers(codes []int) []string {
+	list := make([]string, len(codes))
+	for i, n := range codes {
+		list[i] = strconv.Itoa(n)
+	}
+	return list
+}
+
+// commandNames are commands as they are shown.
+func (p pair) commandNames(commands []string) []string {
+	if len(commands) == 0 || slices.Contains(commands, "any") {
+		return []string{Say(p.lang, "ui.any")}
+	}
+	list := make([]string, len(commands))
+	for i, command := range commands {
 		switch command {
 		case "CONNECT":
-			command = Say(lang, "stage.connect")
+			command = Say(p.lang, "compare.connecting")
 		case "delivery":
-			command = Say(lang, "stage.delivery")
+			command = Say(p.lang, "compare.delivery")
 		}
 		list[i] = command
 	}
-	sep := ", "
-	if lang == "ja" {
-		sep = "、"
-	}
-	return strings.Join(list, sep)
+	return list
 }
 
-func when(lang string, s side) string {
-	if s.enhanced {
-		return Say(lang, s.key+".cause")
-	}
-	return Say(lang, s.key+".when")
-}
+func (p pair) commandList(commands []string) string { return p.list(p.commandNames(commands)) }
 
-// differences is the table: name, class, commands, retry, who, connection and
-// the responsibility for the message, in this order; aspects of which neither
-// has anything are left out.
-func differences(lang string, x, y side) []Difference {
+// table is the table of differences: name, class, commands, retry, who,
+// connection and the responsibility for the message, in this order; aspects of
+// which neither has anything are left out.
+func (p pair) table() []Difference {
 	aspect := func(key string, of func(side) string) Difference {
-		a, b := of(x), of(y)
-		return Difference{Key: key, Aspect: Say(lang, "aspect."+key), A: a, B: b, Same: a == b}
+		a, b := of(p.a), of(p.b)
+		return Difference{Key: key, Aspect: Say(p.lang, "aspect."+key), A: a, B: b, Same: a == b}
 	}
 	say := func(prefix, key string) string {
 		if key == "" {
 			return "—"
 		}
-		return Say(lang, prefix+key)
+		return Say(p.lang, prefix+key)
 	}
 	rows := []Difference{
-		aspect("name", func(s side) string { return Say(lang, s.key+".name") }),
+		aspect("name", p.name),
 		aspect("class", func(s side) string { return say("class.", s.kind) }),
-		aspect("commands", func(s side) string { return commandList(lang, s) }),
+		aspect("commands", func(s side) string {
+			return strings.Join(p.commandNames(s.commands), Say(p.lang, "ui.list-separator"))
+		}),
 		aspect("retry", func(s side) string { return say("retry.", string(s.retry)) }),
 		aspect("who", func(s side) string { return say("actor.", string(s.who)) }),
 		aspect("connection", func(s side) string { return say("connection.", s.closes) }),
@@ -237,88 +394,122 @@ func differences(lang string, x, y side) []Difference {
 }
 
 // responsibility says who has the message after the code (rfc5321#6.1,
-// rfc5321#4.2.1). Only commands of a transaction concern one.
+// rfc5321#4.2.1). A success concerns one only where recipients or content are
+// taken; a failure also where a session ends before it.
 func responsibility(s side) string {
-	concerns := slices.ContainsFunc(s.commands, func(c string) bool {
-		return c == "MAIL" || c == "RCPT" || c == "DATA" || c == "BDAT" || c == "delivery" || c == "any"
-	})
-	switch {
-	case s.kind == "" || s.kind == "client-side":
-		return ""
-	case !concerns && !s.enhanced:
+	has := func(commands ...string) bool {
+		return slices.ContainsFunc(s.commands, func(c string) bool { return slices.Contains(commands, c) })
+	}
+	switch s.kind {
+	case "success":
+		if has("RCPT", "DATA", "BDAT") {
+			return "taken"
+		}
 		return "untouched"
-	case s.kind == "success":
-		return "taken"
-	case s.kind == "intermediate":
+	case "intermediate":
 		return "next"
-	case s.kind == "transient":
-		return "sender-keeps"
-	default:
+	case "transient", "permanent":
+		if !has("CONNECT", "MAIL", "RCPT", "DATA", "BDAT", "delivery", "any") {
+			return "untouched"
+		}
+		if s.kind == "transient" {
+			return "sender-keeps"
+		}
 		return "returned"
 	}
+	return ""
 }
-
-// useWhich derives the advice from what differs.
-func useWhich(lang string, x, y side, competing bool, names []string) string {
-	var advice []string
-	add := func(key string, more ...string) {
-		advice = append(advice, Fill(Say(lang, "compare."+key), append(slices.Clone(names), more...)...))
-	}
-	if !competing && !comesWith(x, y) && len(sharedCommands(x, y)) == 0 {
-		add("use-never")
-		return advice[0]
-	}
-	swapped := func(first side) []string { return []string{"a", first.shown} }
-	switch {
-	case x.kind != y.kind && (good(x) != good(y)):
-		first, second := x, y
-		if good(y) {
-			first, second = y, x
-		}
-		advice = append(advice, Fill(Say(lang, "compare.use-class-success"), append(swapped(first), "b", second.shown)...))
-	case x.kind == "transient" && y.kind == "permanent":
-		advice = append(advice, Fill(Say(lang, "compare.use-class-transient"), "a", x.shown, "b", y.shown))
-	case x.kind == "permanent" && y.kind == "transient":
-		advice = append(advice, Fill(Say(lang, "compare.use-class-transient"), "a", y.shown, "b", x.shown))
-	}
-	if x.who != y.who && !good(x) && !good(y) {
-		add("use-who")
-	}
-	if x.closes == "yes" && y.closes == "no" {
-		add("use-connection")
-	} else if y.closes == "yes" && x.closes == "no" {
-		advice = append(advice, Fill(Say(lang, "compare.use-connection"), "a", y.shown, "b", x.shown))
-	}
-	if len(advice) == 0 {
-		add("use-alike")
-	}
-	sep := " "
-	if lang == "ja" {
-		sep = ""
-	}
-	return strings.Join(advice, sep)
-}
-
-func good(s side) bool { return s.kind == "success" || s.kind == "intermediate" }
 
 // maxSuggestions bounds the pairs that are offered.
 const maxSuggestions = 4
 
-// suggest offers the pairs that are really confused with either code.
-func suggest(x, y side) [][2]string {
-	var pairs [][2]string
-	for _, s := range [...]side{x, y} {
+// suggest offers the pairs that the reader probably meant: for each code first
+// those with a note by hand, then those that people confuse with it.
+func (p pair) suggest() [][2]string {
+	var list [][2]string
+	for _, s := range [...]side{p.a, p.b} {
 		n := 0
-		for _, other := range s.compare {
-			o := sideOf(strconv.Itoa(other))
-			if !o.ok || o.shown == x.shown || o.shown == y.shown || n == maxSuggestions/2 {
+		for _, other := range confusedWith(s) {
+			if n == maxSuggestions/2 {
+				break
+			}
+			q := pairOf(s.shown, other, p.lang)
+			if q.relation != RelationCompeting || other == p.a.shown || other == p.b.shown {
 				continue
 			}
-			if s.enhanced || len(sharedCommands(s, o)) > 0 {
-				pairs = append(pairs, [2]string{s.shown, o.shown})
+			if !slices.Contains(list, [2]string{other, s.shown}) && !slices.Contains(list, [2]string{s.shown, other}) {
+				list = append(list, [2]string{s.shown, other})
 				n++
 			}
 		}
 	}
-	return pairs
+	return list
+}
+
+// confusedWith lists codes that people confuse with s.
+func confusedWith(s side) []string {
+	if !s.ok {
+		return nil
+	}
+	facts := numbers(s.compare)
+	if s.enhanced {
+		facts = neighbours(s.shown)
+	}
+	noted := func(other string) bool {
+		_, ok := Sentence(Fallback, "pair."+pairKey(s.shown, other)+".note")
+		return ok
+	}
+	list := slices.DeleteFunc(slices.Clone(facts), func(other string) bool { return !noted(other) })
+	for _, other := range facts {
+		if !slices.Contains(list, other) {
+			list = append(list, other)
+		}
+	}
+	return list
+}
+
+// neighbours lists the registered codes of the same subject with the class of
+// code, the nearest detail first.
+func neighbours(code string) []string {
+	_, subject, detail, _ := SplitEnhanced(code)
+	type near struct {
+		code string
+		far  int
+	}
+	var found []near
+	for _, e := range Enhanceds() {
+		if _, s, d, _ := SplitEnhanced(e.Code); s == subject && d != detail {
+			found = append(found, near{code[:1] + e.Code[1:], max(d-detail, detail-d)})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b near) int { return a.far - b.far })
+	list := make([]string, len(found))
+	for i, n := range found {
+		list[i] = n.code
+	}
+	return list
+}
+
+// pairKey names a pair the same in both orders.
+func pairKey(a, b string) string {
+	if b < a {
+		a, b = b, a
+	}
+	return a + "-" + b
+}
+
+// byHand is what is written for the pair by hand: what people confuse, and when
+// to use which. Codes of any class take what is said of the permanent ones.
+func (p pair) byHand() (note, use string) {
+	key := "pair." + pairKey(p.a.shown, p.b.shown)
+	if _, ok := Sentence(Fallback, key+".note"); !ok {
+		permanent := func(s side) string {
+			if rest, ok := strings.CutPrefix(s.shown, "X"); ok {
+				return "5" + rest
+			}
+			return s.shown
+		}
+		key = "pair." + pairKey(permanent(p.a), permanent(p.b))
+	}
+	return Say(p.lang, key+".note"), Say(p.lang, key+".use")
 }

@@ -163,10 +163,9 @@ func (b *builder) page(ctx context.Context, address string) error {
 		// Both addresses are kept: the old one leads on.
 		b.need(at, address)
 		body = leadOn(at)
-	} else {
-		b.result.Pages++
 	}
 	if strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
+		b.result.Pages++
 		if body, err = b.rewrite(address, body); err != nil {
 			return err
 		}

@@ -35,6 +35,9 @@ func (s *site) home(p *page) *homeView {
 	p.Section, p.Title, p.Description = "home", p.T("home.title", "host", s.host), p.T("home.lead")
 	v := &homeView{page: p, Groups: p.basicGroups(true), Guides: p.guideRows()}
 	v.Basics, v.Enhanceds, v.Said = len(reference.Basics()), len(reference.Enhanceds())+len(reference.Privates()), len(reference.Rows())
+	if p.Static() {
+		return v
+	}
 	for _, line := range [...]string{
 		"550-5.7.26 This mail has been blocked because the sender is unauthenticated.",
 		"451 4.7.1 Greylisting in action, please come back later",

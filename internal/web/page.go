@@ -65,6 +65,22 @@ func (p *page) Host() string { return p.site.host }
 // Style and Icon are the paths of the files that a page needs.
 func (p *page) Style() string { return p.site.stylePath }
 
+// Default is the page for those whose language we do not speak: the address
+// without a language, or the first language of a static site.
+func (p *page) Default() string {
+	if p.Static() {
+		return "/" + p.site.languages[0].Tag + p.Path
+	}
+	return p.Path
+}
+
+// Static reports that the pages are for a site of files, where no server
+// answers a form; [page.Script] does it there.
+func (p *page) Static() bool { return p.site.scriptPath != "" }
+
+// Script is the path of the script of a static site.
+func (p *page) Script() string { return p.site.scriptPath }
+
 // Icon is the path of the icon.
 func (p *page) Icon() string { return p.site.iconPath }
 

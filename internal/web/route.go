@@ -87,6 +87,8 @@ func (s *site) dispatch(w http.ResponseWriter, r *http.Request, p *page) {
 	case first == "search" && !deeper:
 		w.Header().Set("Cache-Control", "no-store")
 		s.show(w, r, http.StatusOK, "search", s.searchView(p, r.URL.Query().Get("q")))
+	case first == searchIndex && !deeper && p.Static():
+		s.serveIndex(w, p)
 	case first == "r" && deeper:
 		s.shortLink(w, r, p, rest)
 	default:

@@ -70,6 +70,9 @@ func (p *page) Sections() []section {
 	names := [...]string{"codes", "compare", "explain", "guides", "providers", "glossary"}
 	list := make([]section, 0, len(names))
 	for _, name := range names {
+		if name == "explain" && p.Static() {
+			continue // only a server can read a line
+		}
 		list = append(list, section{p.T("nav." + name), p.Link("/" + name), p.Section == name})
 	}
 	return list

@@ -91,9 +91,11 @@ type site struct {
 	assets    map[string]asset
 	stylePath string
 	iconPath  string
-	modified  time.Time
-	cache     cache
-	limiter   limiter
+	// scriptPath is that of the script of a static site, "" otherwise.
+	scriptPath string
+	modified   time.Time
+	cache      cache
+	limiter    limiter
 }
 
 // asset is a file that pages refer to; its path holds its hash.
@@ -117,6 +119,9 @@ func New(o Options) http.Handler {
 	}
 	s.stylePath = s.addAsset("onward", "css", "text/css; charset=utf-8")
 	s.iconPath = s.addAsset("stamp", "svg", "image/svg+xml")
+	if o.Static {
+		s.scriptPath = s.addAsset("static", "js", "text/javascript; charset=utf-8")
+	}
 	s.templates = template.Must(template.New("").ParseFS(templateFiles, "templates/*.html"))
 	return s
 }

@@ -105,7 +105,7 @@
   const query = new URLSearchParams(location.search).get("q") || "";
   if (page && query) {
     for (const field of document.querySelectorAll('input[name="q"]')) field.value = query;
-    fetch(new URL(page.dataset.index, root)).then((r) => r.json()).then((documents) => {
+    fetch(new URL(page.dataset.index, location.href)).then((r) => r.json()).then((documents) => {
       const hits = search(documents, prepare(documents), query);
       const list = document.createElement("ol");
       list.className = "hits";
@@ -137,7 +137,7 @@
           break;
         }
       }
-      location.href = new URL(`${form.dataset.pair}/${a}-${b}/`, root);
+      location.href = new URL(`${form.dataset.pair}${a}-${b}/`, location.href);
     });
   }
 })();
