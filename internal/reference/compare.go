@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Comparison is how two codes differ, in one language. It is made of rules over
@@ -57,6 +58,7 @@ const (
 	RelationTogether  Relation = "together"  // reply code and enhanced code that stand in one reply
 	RelationUnusual   Relation = "unusual"   // reply code and enhanced code of one class that seldom meet
 	RelationExcluded  Relation = "excluded"  // reply code and enhanced code of different classes
+	RelationAside     Relation = "aside"     // a mail program's own number, and any other
 	RelationIdentical Relation = "same"      // one code
 	RelationInstance  Relation = "instance"  // X.1.1 and 5.1.1
 	RelationUnknown   Relation = "unknown"   // one of them is no code
@@ -90,10 +92,9 @@ func Compare(a, b, lang string) Comparison {
 // side is what the rules know of one of the codes.
 type side struct {
 	shown string
-	// key is the prefix of its sentences, label the name of a code that only a
-	// provider defines.
-	key, label string
-	kind       string
+	// key is the prefix of its sentences, provider the one that alone defines it.
+	key, provider string
+	kind          string
 	// commands are those that it answers, basics the reply codes of its class
 	// that an enhanced code stands behind.
 	commands []string
@@ -115,8 +116,12 @@ func sideOf(code string) side {
 	}
 	if n, err := strconv.Atoi(shown); err == nil {
 		b, _ := BasicCode(n)
+		commands := b.Commands
+		if len(commands) == 0 { // historic, and never bound to one
+			commands = []string{"any"}
+		}
 		return side{
-			shown: shown, key: b.Key(), kind: b.Kind, commands: b.Commands, retry: b.Retry, who: b.Who,
+			shown: shown, key: b.Key(), kind: b.Kind, commands: commands, retry: b.Retry, who: b.Who,
 			closes: strings.ReplaceAll(b.Closes, " ", "-"), standard: b.Standard, source: firstSource(b.DefinedIn),
 			compare: b.Compare, ok: true,
 		}
@@ -128,7 +133,7 @@ func sideOf(code string) side {
 		s.key, s.who, s.source, registry = e.Key(), e.Who, firstSource(e.References), e.Basic
 	} else {
 		own := privatesOf(shown)[0]
-		s.key, s.label, s.who = own.Key(), own.Provider+" "+own.Shown, own.Who
+		s.key, s.provider, s.who = own.Key(), own.Provider, own.Who
 		if own.With != 0 {
 			registry = []int{own.With}
 		}
@@ -174,27 +179,41 @@ func basicsOf(shown string, class int, registry []int) []int {
 	return list
 }
 
-// subjectCommands are the commands at which the subjects of rfc3463#3 come up,
-// for the codes that no reply code is known to come with.
+// subjectCommands are the commands at which the subjects of rfc3463#3 come up.
 var subjectCommands = [...][]string{
+	0: {"any"}, 1: {"MAIL", "RCPT", "delivery"}, 2: {"RCPT", "DATA", "BDAT"}, 3: {"any"}, 4: {"any"}, 5: {"any"},
+	6: {"MAIL", "RCPT", "DATA", "BDAT"}, 7: {"CONNECT", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"},
+}
+
+// usualCommands are those of them that stand for a code of which no reply code
+// is known.
+var usualCommands = [...][]string{
 	0: {"any"}, 1: {"MAIL", "RCPT"}, 2: {"RCPT", "DATA"}, 3: {"any"}, 4: {"RCPT", "DATA", "delivery"}, 5: {"any"},
 	6: {"DATA", "BDAT"}, 7: {"MAIL", "RCPT", "DATA"},
 }
 
-// commandsOf lists the commands of the reply codes, in the order in which a
-// session has them.
+// commandsOf lists the commands that an enhanced code answers: those of its
+// reply codes, as far as its subject comes up there. A login is meant only
+// where a reply code for logins is.
 func commandsOf(subject int, basics []int) []string {
+	if subject >= len(subjectCommands) {
+		subject = 0
+	}
+	allowed := subjectCommands[subject]
+	all := slices.Contains(allowed, "any")
 	var list []string
 	for _, n := range basics {
 		b, _ := BasicCode(n)
+		login := len(without(b.Commands, []string{"AUTH", "STARTTLS"})) == 0
 		for _, command := range b.Commands {
-			if command != "any" && !slices.Contains(list, command) {
+			fits := all || command != "any" && slices.Contains(allowed, command) && (command != "AUTH" || login)
+			if fits && !slices.Contains(list, command) {
 				list = append(list, command)
 			}
 		}
 	}
-	if len(list) == 0 && subject < len(subjectCommands) {
-		return subjectCommands[subject]
+	if len(list) == 0 {
+		return usualCommands[subject]
 	}
 	slices.SortStableFunc(list, func(a, b string) int { return inSession(a) - inSession(b) })
 	return list
@@ -234,6 +253,8 @@ func (p pair) relate() Relation {
 		return RelationIdentical
 	case p.a.enhanced && p.b.enhanced && p.a.shown[1:] == p.b.shown[1:] && (p.a.kind == "" || p.b.kind == ""):
 		return RelationInstance
+	case p.a.kind == clientSide || p.b.kind == clientSide:
+		return RelationAside
 	case p.a.enhanced != p.b.enhanced:
 		e, basic := p.mixture()
 		n, _ := strconv.Atoi(basic.shown)
@@ -273,18 +294,44 @@ func sharedCommands(x, y side) []string {
 	return slices.DeleteFunc(slices.Clone(x.commands), func(c string) bool { return !slices.Contains(y.commands, c) })
 }
 
-func (p pair) say(key string, values ...string) string { return Fill(Say(p.lang, key), values...) }
+// clientSide is the kind of the numbers that mail programs show.
+const clientSide = "client-side"
+
+func (p pair) say(key string, values ...string) string { return closeUp(Fill(Say(p.lang, key), values...)) }
+
+// closeUp takes out the spaces between two characters of scripts that set none:
+// they come of sentences that expect letters where a word of the script stands.
+func closeUp(s string) string {
+	if !strings.Contains(s, " ") {
+		return s
+	}
+	runes := []rune(s)
+	kept := runes[:0]
+	for i, r := range runes {
+		if r == ' ' && i > 0 && i+1 < len(runes) && dense(runes[i-1]) && dense(runes[i+1]) {
+			continue
+		}
+		kept = append(kept, r)
+	}
+	return string(kept)
+}
+
+// dense reports whether r is of a script that sets no spaces, or of its
+// punctuation.
+func dense(r rune) bool {
+	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) || r >= 0x3000 && r < 0x3040 || r == 'ー'
+}
 
 func (p pair) name(s side) string {
-	if s.label != "" {
-		return s.label
+	if s.provider != "" {
+		return p.say("compare.private-name", "provider", s.provider)
 	}
 	return Say(p.lang, s.key+".name")
 }
 
 func (p pair) when(s side) string {
 	switch {
-	case s.label != "":
+	case s.provider != "":
 		return Say(p.lang, s.key+".meaning")
 	case s.enhanced:
 		return Say(p.lang, s.key+".cause")
@@ -318,7 +365,10 @@ func (p pair) first() []string {
 	a, b := p.a, p.b
 	values := p.values(a, b)
 	key := "compare." + string(p.relation)
-	if a.enhanced != b.enhanced {
+	switch {
+	case p.relation == RelationAside && a.kind != clientSide:
+		values = p.values(b, a)
+	case p.relation != RelationAside && a.enhanced != b.enhanced:
 		e, basic := p.mixture()
 		values = append(p.values(e, basic), "basics", p.list(numbers(e.basics)))
 		if p.relation == RelationUnusual && len(e.basics) == 0 {

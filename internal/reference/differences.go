@@ -3,6 +3,7 @@ package reference
 import (
 	"hash/fnv"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/onwardmail/onward/internal/reply"
@@ -87,7 +88,7 @@ func fate(s side) string {
 			return "returned" + change
 		}
 		return "refused" + change
-	case "client-side":
+	case clientSide:
 		return "local"
 	}
 	return "open"
@@ -130,14 +131,11 @@ func (p pair) subjectRule() string {
 // commandRule tells at which commands a server has the choice. Where there are
 // none, that is said before all else.
 func (p pair) commandRule() string {
-	if p.relation == RelationApart || len(p.a.commands) == 0 || len(p.b.commands) == 0 {
-		return ""
-	}
-	if p.a.enhanced != p.b.enhanced && p.relation != RelationExcluded {
-		return ""
-	}
-	if len(p.shared) == 0 {
+	if p.relation == RelationExcluded && len(p.shared) == 0 {
 		return p.say("compare.commands-apart", p.values(p.a, p.b)...)
+	}
+	if p.relation != RelationCompeting {
+		return ""
 	}
 	anyA, anyB := slices.Contains(p.a.commands, "any"), slices.Contains(p.b.commands, "any")
 	switch {
@@ -177,7 +175,7 @@ func (p pair) actorRule() string {
 
 func (p pair) connectionRule() string {
 	return p.contrast("connection", func(s side) string {
-		if s.closes == "" || s.kind == "client-side" {
+		if s.closes == "" || s.kind == clientSide {
 			return ""
 		}
 		return p.say("compare.connection-"+s.closes, "code", s.shown)
@@ -215,9 +213,9 @@ func (p pair) digitRule() string {
 func (p pair) standardRule() string {
 	return p.contrast("standard", func(s side) string {
 		switch {
-		case s.label != "":
+		case s.provider != "":
 			return p.say("compare.standard-none", "code", s.shown)
-		case s.kind == "client-side":
+		case s.kind == clientSide:
 			return "" // said already
 		case s.enhanced, s.standard == "yes":
 			return p.say("compare.standard-yes", "code", s.shown, "source", s.source)
@@ -247,19 +245,27 @@ func (p pair) ownRule() string {
 	})
 }
 
-// ownText is the first text without placeholders that Onward says with a code;
-// said tells that there is any.
+// ownText is the shortest text without placeholders that Onward says with a
+// code; said tells that there is any text at all.
 func ownText(s side) (text string, said bool) {
-	for _, d := range reply.All() {
-		if s.enhanced && (d.Enhanced == "" || !sameEnhanced(s.shown, d.Enhanced)) || !s.enhanced && s.key != (Basic{Code: d.Code}).Key() {
+	for _, r := range reply.All() {
+		if !s.means(r.Code, r.Enhanced) {
 			continue
 		}
 		said = true
-		if !strings.Contains(d.Text, "{") {
-			return d.Text, true
+		if !strings.Contains(r.Text, "{") && (text == "" || len(r.Text) < len(text)) {
+			text = r.Text
 		}
 	}
-	return "", said
+	return text, said
+}
+
+// means reports whether a reply with these codes has the code of s.
+func (s side) means(code int, enhanced string) bool {
+	if s.enhanced {
+		return enhanced != "" && sameEnhanced(s.shown, enhanced)
+	}
+	return s.shown == strconv.Itoa(code)
 }
 
 // maxProviders bounds the providers that are named for a code.
@@ -287,8 +293,7 @@ func (p pair) providerRule() string {
 func providersOf(s side) (names []string, more bool) {
 	count := map[string]int{}
 	for _, r := range Rows() {
-		if s.enhanced && (r.Enhanced == "" || !sameEnhanced(s.shown, r.Enhanced)) || !s.enhanced && s.key != (Basic{Code: r.Code}).Key() ||
-			strings.HasPrefix(r.Provider, "any ") {
+		if !s.means(r.Code, r.Enhanced) || strings.HasPrefix(r.Provider, "any ") {
 			continue
 		}
 		if count[r.Provider] == 0 {
@@ -356,13 +361,13 @@ func sendable(s side) bool { return s.enhanced || s.standard == "yes" }
 // an enhanced one stands behind.
 func (p pair) useOne(s side) string {
 	switch {
-	case s.enhanced && s.label != "":
-		return p.say("compare.use-private", "code", s.shown, "name", s.label)
+	case s.enhanced && s.provider != "":
+		return p.say("compare.use-private", "code", s.shown, "provider", s.provider)
 	case s.enhanced && len(s.basics) > 0:
 		return p.say("compare.use-behind", "code", s.shown, "basics", p.list(numbers(s.basics)), "name", p.name(s))
 	case s.enhanced || s.standard == "yes":
 		return ""
-	case s.kind == "client-side":
+	case s.kind == clientSide:
 		return p.say("compare.use-client", "code", s.shown, "name", p.name(s))
 	case len(s.commands) == 1 && s.commands[0] == "delivery":
 		return p.say("compare.use-report", "code", s.shown, "name", p.name(s))

@@ -84,6 +84,8 @@ func (s *site) dispatch(w http.ResponseWriter, r *http.Request, p *page) {
 		s.guideRoute(w, r, p, rest)
 	case first == "glossary" && !deeper:
 		s.fixed(w, r, p, "glossary", func() (any, bool) { return s.glossaryView(p), true })
+	case first == "api" && !deeper && !p.Static():
+		s.fixed(w, r, p, "api", func() (any, bool) { return s.apiView(p), true })
 	case first == "search" && !deeper:
 		w.Header().Set("Cache-Control", "no-store")
 		s.show(w, r, http.StatusOK, "search", s.searchView(p, r.URL.Query().Get("q")))

@@ -42,7 +42,7 @@ func body(t *testing.T, r *http.Response) string {
 func addresses() []string {
 	list := []string{
 		"/", "/codes", "/compare", "/explain", "/explain?line=550+5.1.1+No+such+user", "/explain?line=hello", "/compare/251-535", "/compare/550-5.7.26",
-		"/providers", "/reasons", "/guides", "/glossary", "/search", "/search?q=mailbox+full", "/search?q=5.7.26", "/search?q=xyzzyqqq",
+		"/providers", "/reasons", "/guides", "/glossary", "/api", "/search", "/search?q=mailbox+full", "/search?q=5.7.26", "/search?q=xyzzyqqq",
 	}
 	for _, b := range reference.Basics() {
 		list = append(list, "/codes/"+strconv.Itoa(b.Code))
