@@ -193,20 +193,24 @@ var usualCommands = [...][]string{
 }
 
 // commandsOf lists the commands that an enhanced code answers: those of its
-// reply codes, as far as its subject comes up there. A login is meant only
-// where a reply code for logins is.
+// reply codes, as far as its subject comes up there. One that comes with reply
+// codes for logins as often as with others is about logins only; the others are
+// never about one.
 func commandsOf(subject int, basics []int) []string {
 	if subject >= len(subjectCommands) {
 		subject = 0
+	}
+	logins := slices.DeleteFunc(slices.Clone(basics), func(n int) bool { return !forLogin(n) })
+	if len(logins)*2 >= len(basics) {
+		basics = logins
 	}
 	allowed := subjectCommands[subject]
 	all := slices.Contains(allowed, "any")
 	var list []string
 	for _, n := range basics {
 		b, _ := BasicCode(n)
-		login := len(without(b.Commands, []string{"AUTH", "STARTTLS"})) == 0
 		for _, command := range b.Commands {
-			fits := all || command != "any" && slices.Contains(allowed, command) && (command != "AUTH" || login)
+			fits := all || slices.Contains(allowed, command) && (command != "AUTH" || forLogin(n))
 			if fits && !slices.Contains(list, command) {
 				list = append(list, command)
 			}
@@ -217,6 +221,12 @@ func commandsOf(subject int, basics []int) []string {
 	}
 	slices.SortStableFunc(list, func(a, b string) int { return inSession(a) - inSession(b) })
 	return list
+}
+
+// forLogin reports whether a reply code answers AUTH only, or STARTTLS too.
+func forLogin(n int) bool {
+	b, _ := BasicCode(n)
+	return slices.Contains(b.Commands, "AUTH") && len(without(b.Commands, []string{"AUTH", "STARTTLS"})) == 0
 }
 
 // session is the order in which the commands of a session come.
@@ -297,7 +307,9 @@ func sharedCommands(x, y side) []string {
 // clientSide is the kind of the numbers that mail programs show.
 const clientSide = "client-side"
 
-func (p pair) say(key string, values ...string) string { return closeUp(Fill(Say(p.lang, key), values...)) }
+func (p pair) say(key string, values ...string) string {
+	return closeUp(Fill(Say(p.lang, key), values...))
+}
 
 // closeUp takes out the spaces between two characters of scripts that set none:
 // they come of sentences that expect letters where a word of the script stands.
@@ -332,7 +344,7 @@ func (p pair) name(s side) string {
 func (p pair) when(s side) string {
 	switch {
 	case s.provider != "":
-		return Say(p.lang, s.key+".meaning")
+		return p.paragraph(Say(p.lang, s.key+".meaning"), Say(p.lang, s.key+".fix"))
 	case s.enhanced:
 		return Say(p.lang, s.key+".cause")
 	}
@@ -376,6 +388,11 @@ func (p pair) first() []string {
 		}
 	}
 	return []string{p.say(key, values...)}
+}
+
+// paragraph puts sentences behind each other as the language does.
+func (p pair) paragraph(sentences ...string) string {
+	return strings.Join(sentences, Say(p.lang, "ui.sentence-space"))
 }
 
 // list joins items as a sentence of the language does.

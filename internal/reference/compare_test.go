@@ -1,6 +1,8 @@
 package reference
 
 import (
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -44,31 +46,131 @@ func TestCompareHasNotesForConfusedPairs(t *testing.T) {
 	}
 }
 
-// Rules give something true and readable for any two codes.
-func TestCompareAnyTwo(t *testing.T) {
+// allCodes are all that can be compared: enhanced ones as the registry has them
+// and in each class.
+func allCodes() []string {
 	var codes []string
 	for _, b := range Basics() {
 		codes = append(codes, strings.TrimPrefix(b.Key(), "basic."))
 	}
 	for _, e := range Enhanceds() {
-		codes = append(codes, "5"+e.Code[1:])
+		for _, class := range []string{"2", "4", "5", "X"} {
+			codes = append(codes, class+e.Code[1:])
+		}
 	}
-	for i, a := range codes {
-		b := codes[(i*37+11)%len(codes)]
-		c := Compare(a, b, "en")
-		if !c.Known {
-			t.Errorf("%s and %s: one is not known", a, b)
-			continue
+	for _, p := range Privates() {
+		if _, ok := Canonical(p.Shown); ok {
+			codes = append(codes, p.Shown)
 		}
-		text := strings.Join(c.First, " ") + c.UseWhich + c.Note
-		if text == "" || strings.Contains(text, "{") {
-			t.Errorf("%s and %s: %q", a, b, text)
-		}
-		for _, row := range c.Differences {
-			if row.A == "" || row.B == "" || row.Aspect == "" || row.Same != (row.A == row.B) {
-				t.Errorf("%s and %s: row %+v", a, b, row)
+	}
+	return codes
+}
+
+// Rules give something true and readable for any two codes, and the same in
+// both orders.
+func TestCompareAnyTwo(t *testing.T) {
+	codes := allCodes()
+	for _, l := range Languages() {
+		for i, a := range codes {
+			b := codes[(i*37+11)%len(codes)]
+			c := Compare(a, b, l.Tag)
+			if !c.Known {
+				t.Errorf("%s: %s and %s: one is not known", l.Tag, a, b)
+				continue
+			}
+			if c.Competing != (len(c.First) == 0) || c.UseWhich == "" && a != b && c.Relation != RelationInstance {
+				t.Errorf("%s: %s and %s lack something: %+v", l.Tag, a, b, c)
+			}
+			for _, s := range append(slices.Clone(c.KeyDifferences), append(c.First, c.UseWhich)...) {
+				if strings.ContainsAny(s, "{}") || s != strings.TrimSpace(s) || strings.Contains(s, "  ") {
+					t.Errorf("%s: %s and %s: %q", l.Tag, a, b, s)
+				}
+			}
+			for _, s := range c.KeyDifferences {
+				if !strings.Contains(s, a) && !strings.Contains(s, b) {
+					t.Errorf("%s: %s and %s: %q names neither", l.Tag, a, b, s)
+				}
+			}
+			for _, row := range c.Differences {
+				if row.A == "" || row.B == "" || row.Aspect == "" || row.Same != (row.A == row.B) {
+					t.Errorf("%s: %s and %s: row %+v", l.Tag, a, b, row)
+				}
+			}
+			if back := Compare(b, a, l.Tag); back.Relation != c.Relation || len(back.KeyDifferences) != len(c.KeyDifferences) {
+				t.Errorf("%s: %s and %s differ otherwise than %s and %s", l.Tag, a, b, b, a)
 			}
 		}
+	}
+}
+
+// sentencesOfPair are all sentences of a comparison, without the table. With
+// mask, the two codes do not count, so that a sentence is the same if only they
+// differ.
+func sentencesOfPair(c Comparison, mask bool) map[string]bool {
+	texts := append([]string{c.WhenA, c.WhenB, c.Note, c.UseWhich}, append(slices.Clone(c.First), c.KeyDifferences...)...)
+	text := strings.Join(texts, "\n")
+	if mask {
+		text = strings.NewReplacer(c.A, "#", c.B, "#").Replace(text)
+	}
+	found := map[string]bool{}
+	for s := range strings.SplitSeq(strings.NewReplacer("。", "\n", ". ", "\n", "? ", "\n", "! ", "\n").Replace(text), "\n") {
+		if s = strings.TrimSpace(s); s != "" {
+			found[s] = true
+		}
+	}
+	return found
+}
+
+// sameNumber reports whether two codes are the same but for the class of an
+// enhanced one.
+func sameNumber(a, b string) bool {
+	return a == b || strings.Contains(a, ".") && strings.Contains(b, ".") && a[1:] == b[1:]
+}
+
+// Of 200 random pairs, any two comparisons share less than half of their
+// sentences; pairs without a common code do so even if one does not look at the
+// codes.
+func TestComparisonsSayTheirOwn(t *testing.T) {
+	codes := allCodes()
+	const pairs, seed = 200, 251535
+	type compared struct {
+		a, b            string
+		literal, masked map[string]bool
+	}
+	check := func(lang string, x, y compared, what string, of func(compared) map[string]bool) float64 {
+		shared, least := 0, min(len(of(x)), len(of(y)))
+		for s := range of(x) {
+			if of(y)[s] {
+				shared++
+			}
+		}
+		if shared*2 >= least {
+			t.Errorf("%s: %s-%s and %s-%s share %d of %d sentences (%s)", lang, x.a, x.b, y.a, y.b, shared, least, what)
+		}
+		return float64(shared) / float64(least)
+	}
+	for _, l := range Languages() {
+		random := rand.New(rand.NewPCG(seed, seed))
+		var all []compared
+		seen := map[string]bool{}
+		worst := [2]float64{}
+		for len(all) < pairs {
+			a, b := codes[random.IntN(len(codes))], codes[random.IntN(len(codes))]
+			if a == b || seen[pairKey(a, b)] {
+				continue
+			}
+			seen[pairKey(a, b)] = true
+			c := Compare(a, b, l.Tag)
+			x := compared{a, b, sentencesOfPair(c, false), sentencesOfPair(c, true)}
+			for _, y := range all {
+				worst[0] = max(worst[0], check(l.Tag, x, y, "literally", func(c compared) map[string]bool { return c.literal }))
+				if !slices.ContainsFunc([]string{y.a, y.b}, func(other string) bool { return sameNumber(a, other) || sameNumber(b, other) }) {
+					worst[1] = max(worst[1], check(l.Tag, x, y, "but for the codes", func(c compared) map[string]bool { return c.masked }))
+				}
+			}
+			all = append(all, x)
+		}
+		t.Logf("%s: at most %.0f %% are shared, %.0f %% but for the codes", l.Tag, worst[0]*100, worst[1]*100)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // keyDifferences says in sentences how the two differ, the weightiest first.
 // Each rule looks at one aspect and is silent where it has nothing to say.
 func (p pair) keyDifferences() []string {
-	if p.relation == RelationIdentical || p.relation == RelationInstance {
+	if p.relation == RelationIdentical {
 		return nil
 	}
 	rules := [...]func() string{
@@ -116,6 +116,9 @@ func (p pair) subject(s side) string {
 
 func (p pair) subjectRule() string {
 	if !p.a.enhanced || !p.b.enhanced {
+		return ""
+	}
+	if p.relation == RelationInstance {
 		return ""
 	}
 	if p.a.shown[1:] == p.b.shown[1:] {
@@ -310,8 +313,13 @@ func providersOf(s side) (names []string, more bool) {
 
 // useWhich derives from the facts when a server answers which.
 func (p pair) useWhich() string {
-	if p.relation == RelationIdentical || p.relation == RelationInstance {
+	switch {
+	case p.relation == RelationIdentical:
 		return ""
+	case p.relation == RelationInstance && p.a.kind == "":
+		return p.paragraph(p.say("compare.use-instance", p.values(p.a, p.b)...), p.useOne(p.b))
+	case p.relation == RelationInstance:
+		return p.paragraph(p.say("compare.use-instance", p.values(p.b, p.a)...), p.useOne(p.a))
 	}
 	var advice []string
 	add := func(key string, a, b side) {
@@ -351,7 +359,7 @@ func (p pair) useWhich() string {
 	if len(advice) == 0 || len(advice) == 1 && usable && x.enhanced && y.enhanced && x.kind == y.kind {
 		add("alike", x, y)
 	}
-	return strings.Join(advice, Say(p.lang, "ui.sentence-space"))
+	return p.paragraph(advice...)
 }
 
 // sendable reports whether a server ought to send the code at all.

@@ -21,31 +21,45 @@ type recorder struct {
 	refuse reply.Reply // at Connect
 
 	mu    sync.Mutex // guards what follows
-	notes bytes.Buffer
+	peers []*transaction.Peer
+	notes map[*transaction.Peer]*bytes.Buffer
 	open  int // transactions
 }
 
-func (r *recorder) note(format string, args ...any) {
+func (r *recorder) note(p *transaction.Peer, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintf(&r.notes, format+"\n", args...)
+	if r.notes[p] == nil {
+		if r.notes == nil {
+			r.notes = make(map[*transaction.Peer]*bytes.Buffer)
+		}
+		r.notes[p] = new(bytes.Buffer)
+		r.peers = append(r.peers, p)
+	}
+	fmt.Fprintf(r.notes[p], format+"\n", args...)
 }
 
+// String returns what was noted session by session: over real sockets the end
+// of one may come after the beginning of the next.
 func (r *recorder) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.notes.String()
+	var b strings.Builder
+	for _, p := range r.peers {
+		b.WriteString(r.notes[p].String())
+	}
+	return b.String()
 }
 
 func (r *recorder) Connect(_ context.Context, p *transaction.Peer) reply.Reply {
-	r.note("connect %s", p.Service)
+	r.note(p, "connect %s", p.Service)
 	return r.refuse
 }
 
-func (r *recorder) Close(*transaction.Peer) { r.note("close") }
+func (r *recorder) Close(p *transaction.Peer) { r.note(p, "close") }
 
-func (r *recorder) Authenticate(_ context.Context, _ *transaction.Peer, c sasl.Credentials) (transaction.Identity, reply.Reply) {
-	r.note("authenticate %s %q %q %q", c.Mechanism, c.Authorize, c.Login, c.Secret)
+func (r *recorder) Authenticate(_ context.Context, p *transaction.Peer, c sasl.Credentials) (transaction.Identity, reply.Reply) {
+	r.note(p, "authenticate %s %q %q %q", c.Mechanism, c.Authorize, c.Login, c.Secret)
 	switch {
 	case c.Login == "down":
 		return transaction.Identity{}, reply.AuthUnavailable()
@@ -72,11 +86,11 @@ func (r *recorder) Mail(_ context.Context, p *transaction.Peer, from address.Mai
 	case "foreign":
 		return nil, reply.SenderNotOwned(p.Login, from)
 	}
-	r.note("mail %s %+v helo %s %s login %q", from.Path(), params, p.Helo, t, p.Login)
+	r.note(p, "mail %s %+v helo %s %s login %q", from.Path(), params, p.Helo, t, p.Login)
 	r.mu.Lock()
 	r.open++
 	r.mu.Unlock()
-	return &recorded{recorder: r, lmtp: p.Service == transaction.LMTP}, reply.Reply{}
+	return &recorded{recorder: r, peer: p, lmtp: p.Service == transaction.LMTP}, reply.Reply{}
 }
 
 func (r *recorder) Verify(_ context.Context, _ *transaction.Peer, a address.Mailbox) reply.Reply {
@@ -89,6 +103,7 @@ func (r *recorder) Verify(_ context.Context, _ *transaction.Peer, a address.Mail
 // recorded is one transaction.
 type recorded struct {
 	*recorder
+	peer *transaction.Peer
 	lmtp bool
 	to   []string
 	over bool
@@ -97,7 +112,7 @@ type recorded struct {
 func (t *recorded) end(how string) {
 	if !t.over {
 		t.over = true
-		t.note("%s", how)
+		t.note(t.peer, "%s", how)
 		t.mu.Lock()
 		t.open--
 		t.mu.Unlock()
@@ -115,7 +130,7 @@ func (t *recorded) Recipient(_ context.Context, to address.Mailbox, params smtp.
 		return reply.DirectoryDown()
 	case "forward":
 		t.to = append(t.to, to.Local)
-		t.note("rcpt %s", to.Path())
+		t.note(t.peer, "rcpt %s", to.Path())
 		return reply.WillForward(address.MustMailbox("anna@example.net"))
 	case "panic":
 		panic("a defect on purpose")
@@ -123,7 +138,7 @@ func (t *recorded) Recipient(_ context.Context, to address.Mailbox, params smtp.
 		return reply.ShuttingDown("mx.example.org")
 	}
 	t.to = append(t.to, to.Local)
-	t.note("rcpt %s %+v", to.Path(), params)
+	t.note(t.peer, "rcpt %s %+v", to.Path(), params)
 	return reply.Reply{}
 }
 
