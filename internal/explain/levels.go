@@ -60,13 +60,10 @@ func (e Explanation) digit() string {
 func named(lang, key string) string {
 	name, used := reference.Text(lang, key+".name")
 	meaning, _ := reference.Text(lang, key+".meaning")
-	stop := ". "
-	if used == "ja" {
-		stop = "。"
-	}
-	text := name + stop + meaning
-	if name == "" || meaning == "" {
-		text = name + meaning
+	text := name + meaning
+	if name != "" && meaning != "" {
+		pattern, _ := reference.Sentence(used, "ui.named")
+		text = reference.Fill(pattern, "name", name, "meaning", meaning)
 	}
 	if used != lang && used != "" {
 		text = reference.Say(lang, "ui.in-english") + text

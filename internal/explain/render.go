@@ -267,7 +267,12 @@ func (p *page) comparison(c reference.Comparison) {
 	a, b := Escape(c.A), Escape(c.B)
 	p.heading(reference.Fill(p.say("ui.compare"), "a", a, "b", b))
 	for _, first := range c.First {
-		p.paragraph(first)
+		p.paragraph(Escape(first))
+	}
+	if len(c.KeyDifferences) > 0 {
+		p.line("")
+		p.heading(p.say("ui.differences"))
+		p.bullets(c.KeyDifferences)
 	}
 	if len(c.Differences) > 0 {
 		p.line("")
@@ -295,6 +300,17 @@ func (p *page) heading(text string) {
 func (p *page) paragraph(text string) {
 	for _, line := range wrap(text, p.width-2) {
 		p.line(" " + line)
+	}
+}
+
+// bullets prints one sentence a point.
+func (p *page) bullets(list []string) {
+	for _, s := range list {
+		mark := "· "
+		for _, line := range wrap(s, p.width-5) {
+			p.line("   " + mark + line)
+			mark = "  "
+		}
 	}
 }
 

@@ -334,9 +334,11 @@ func dense(r rune) bool {
 	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) || r >= 0x3000 && r < 0x3040 || r == 'ー'
 }
 
+// name is what a code is called; one that only a provider defines has no name,
+// and its meaning does for it.
 func (p pair) name(s side) string {
 	if s.provider != "" {
-		return p.say("compare.private-name", "provider", s.provider)
+		return strings.TrimRight(Say(p.lang, s.key+".meaning"), ".。")
 	}
 	return Say(p.lang, s.key+".name")
 }
@@ -392,6 +394,7 @@ func (p pair) first() []string {
 
 // paragraph puts sentences behind each other as the language does.
 func (p pair) paragraph(sentences ...string) string {
+	sentences = slices.DeleteFunc(sentences, func(s string) bool { return s == "" })
 	return strings.Join(sentences, Say(p.lang, "ui.sentence-space"))
 }
 

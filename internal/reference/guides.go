@@ -24,7 +24,12 @@ type GuideNode struct {
 	Answers []string `json:"answers,omitempty"`
 	// Codes are those that a result speaks of.
 	Codes []string `json:"codes,omitempty"`
+	// Further are the IDs of guides that go on where a result ends.
+	Further []string `json:"further,omitempty"`
 }
+
+// Result reports whether the node ends the guide.
+func (n GuideNode) Result() bool { return len(n.Answers) == 0 }
 
 // Key is the prefix of its sentences.
 func (g Guide) Key() string { return "guide." + g.ID }

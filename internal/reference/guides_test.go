@@ -37,7 +37,7 @@ func TestGuides(t *testing.T) {
 			}
 			reached[id] = true
 			key := g.Key() + "." + id
-			if len(n.Answers) == 0 {
+			if n.Result() {
 				need(key + ".result")
 				known[key+".result"] = true
 				return
@@ -53,6 +53,14 @@ func TestGuides(t *testing.T) {
 		}
 		walk(g.Nodes[0].ID, nil)
 		for _, n := range g.Nodes {
+			if !n.Result() && len(n.Codes)+len(n.Further) > 0 {
+				t.Errorf("%s, %s: a question has codes or further guides, which only a result shows", g.ID, n.ID)
+			}
+			for _, further := range n.Further {
+				if _, ok := GuideOf(further); !ok || further == g.ID {
+					t.Errorf("%s, %s: %s is no further guide", g.ID, n.ID, further)
+				}
+			}
 			if !reached[n.ID] {
 				t.Errorf("%s: nothing leads to %s", g.ID, n.ID)
 			}

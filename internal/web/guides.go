@@ -47,6 +47,8 @@ type guideView struct {
 	Back    string
 	Restart string
 	Codes   []codeRow
+	// Further are guides that go on from a result.
+	Further []guideRow
 }
 
 // step is a question that has been answered.
@@ -82,6 +84,11 @@ func (s *site) guideView(p *page, id, at string) (any, bool) {
 		}
 	}
 	v.Codes = p.codeRows(n.Codes)
+	for _, row := range p.guideRows() {
+		if slices.ContainsFunc(n.Further, func(id string) bool { return row.Path == p.Link("/guides/"+id) }) {
+			v.Further = append(v.Further, row)
+		}
+	}
 	v.way(g, at)
 	return v, true
 }
