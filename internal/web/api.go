@@ -70,7 +70,8 @@ func operations() []operation {
 			name: "search", method: http.MethodGet, path: "search",
 			parameters: []parameter{
 				{"q", "query", "words, a code, a provider, a symptom", "mailbox full"},
-				{"limit", "query", fmt.Sprintf("how many hits, 1 to %d; %d if not given", maxHits, apiHits), "5"}, langParameter,
+				{"limit", "query", fmt.Sprintf("how many hits, 1 to %d; %d if not given", maxHits, apiHits), "5"},
+				langParameter,
 			},
 			response: hitList{}, serve: (*site).apiSearch,
 		},
