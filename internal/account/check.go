@@ -149,11 +149,12 @@ func (c *Checker) failed(acc *Account, app *AppPassword, login string, cause Cau
 		Reference: NewReference(rand.Reader), At: now, Cause: cause, Remote: client.Remote,
 		Service: client.Service, TLS: client.TLS, Mechanism: cred.Mechanism, Count: 1,
 	}
+	nameHash := mac(c.key, "name "+login) // always, for the same work
 	if acc != nil {
 		f.Login = acc.Login
 	} else {
 		// It matches no account: people type passwords here, so it is not kept.
-		f.NameHash = mac(c.key, "name "+login)
+		f.NameHash = nameHash
 		f.NameHint = hint(login)
 	}
 	if app != nil && (cause == AppPasswordRevoked || cause == AppPasswordExpired) {

@@ -36,10 +36,6 @@ import (
 const (
 	// DefaultMaxHeader is the largest header section, in octets.
 	DefaultMaxHeader = 256 << 10
-	// MaxReceived is how many Received fields a message may have
-	// (rfc5321#6.3: at least 100 counts as a loop only «if large»; 50 is what
-	// real loops reach and real mail does not).
-	MaxReceived = 50
 	// spfPatience is how long the end of a message waits for SPF.
 	spfPatience = 5 * time.Second
 )
@@ -186,7 +182,7 @@ func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from add
 // Verify answers VRFY. Strangers learn nothing (rfc5321#7.3); a login is told
 // the truth, as RCPT would tell it.
 func (h *Handler) Verify(ctx context.Context, p *transaction.Peer, a address.Mailbox) reply.Reply {
-	if p.Login == "" {
+	if p.Login == "" || a.Domain.IsZero() && !a.IsPostmaster() { // a name alone may be anybody's
 		return reply.CannotVerify()
 	}
 	res, err := h.opt.Resolver.Resolve(ctx, a)
@@ -199,7 +195,14 @@ func (h *Handler) Verify(ctx context.Context, p *transaction.Peer, a address.Mai
 	case recipient.NotOurs, recipient.Loops:
 		return reply.CannotVerify()
 	}
-	return answer(a, res)
+	r := answer(a, res)
+	if r != reply.RecipientOK() {
+		return r
+	}
+	if !a.IsASCII() {
+		return reply.CannotVerify() // it cannot be named
+	}
+	return reply.Verified(a)
 }
 
 // answer is the reply to a recipient by what becomes of it.

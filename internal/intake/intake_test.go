@@ -12,6 +12,7 @@ import (
 
 	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/dsn"
+	"github.com/onwardmail/onward/internal/message"
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/recipient"
 	"github.com/onwardmail/onward/internal/reply"
@@ -223,8 +224,8 @@ func TestRefusedContent(t *testing.T) {
 	w.settings.MaxHeader = 40_000
 	w.h.Set(w.settings)
 	for _, tt := range []struct{ text, want string }{
-		{received(MaxReceived) + text, "queued"},
-		{received(MaxReceived+1) + text, "too-many-received"},
+		{received(message.MaxReceived) + text, "queued"},
+		{received(message.MaxReceived+1) + text, "too-many-received"},
 		{"X: " + strings.Repeat("x", 39_000) + "\r\n" + text, "queued"},
 		{"X: " + strings.Repeat("x", 41_000) + "\r\n" + text, "header-too-large"},
 		{"Subject: the body does not count\r\n\r\n" + strings.Repeat("x", 50_000) + "\r\n", "queued"},
@@ -308,6 +309,24 @@ func TestQueued(t *testing.T) {
 	}
 }
 
+// TestSameRecipient: who is named twice gets one copy, in whatever case. Where
+// the mailbox is another host's, that host says what is the same (rfc5321#2.4).
+func TestSameRecipient(t *testing.T) {
+	w := newWorld(t)
+	w.book.put("Written@example.org", recipient.Mailbox, "")
+	for _, tt := range []struct{ to, want string }{
+		{"BOX@example.org box@example.org Box@EXAMPLE.org", "BOX@example.org>box@example.org>maildir"},
+		{"box@example.org BOX@example.org", "box@example.org>box@example.org>maildir"},
+		{"Written@example.org written@example.org", "Written@example.org>Written@example.org>maildir"},
+		{"tell@example.org TELL@example.org", "tell@example.org>anna@example.net>example.net"},
+		{"x@example.net X@example.net x@example.net", "x@example.net>x@example.net>example.net X@example.net>X@example.net>example.net"},
+	} {
+		if got := recipients(w.send(user(), "anna@example.org", text, strings.Fields(tt.to)...)); got != tt.want {
+			t.Errorf("%s\n got %s\nwant %s", tt.to, got, tt.want)
+		}
+	}
+}
+
 // TestTooManyRecipients: 452, so that the client sends to the rest later.
 func TestTooManyRecipients(t *testing.T) {
 	w := newWorld(t)
@@ -362,7 +381,8 @@ func TestTrace(t *testing.T) {
 // away, for submitters only; the trace field stays on top.
 func TestSubmissionEdits(t *testing.T) {
 	w := newWorld(t)
-	const bare = "From: anna@example.org\r\nBcc: x@example.net,\r\n\ty@example.net\r\nSubject: test\r\nbcc: z@example.net\r\n\r\nBcc: in the body\r\n"
+	const bare = "From: anna@example.org\r\nBcc: x@example.net,\r\n\ty@example.net\r\nSubject: test\r\nbcc: z@example.net\r\n" +
+		"Resent-Bcc: q@example.net\r\n\r\nBcc: in the body\r\n"
 	local := &transaction.Peer{Service: transaction.Local, Extended: true}
 	for _, p := range []*transaction.Peer{user(), local} {
 		s := sent(t, w.send(p, "anna@example.org", bare, "box@example.org"))
@@ -493,10 +513,14 @@ func TestVerify(t *testing.T) {
 		"box@example.org": "recipient-ok", "tell@example.org": "will-forward", "silent@example.org": "recipient-ok", "old@example.org": "please-try",
 		"oldidn@example.org": "moved-unsayable", "no@example.org": "recipient-refused", "nobody@example.org": "mailbox-unknown",
 		"loop@example.org": "cannot-verify", "x@example.net": "cannot-verify",
+		"anna": "cannot-verify", // of which domain?
 	} {
 		r := w.h.Verify(t.Context(), user(), mailbox(to))
 		if r.Name() != want {
 			t.Errorf("VRFY %s by a login: %s, want %s", to, r, want)
+		}
+		if r.Code() == 250 && !strings.HasSuffix(r.String(), " <"+to+">") { // rfc5321#3.5.1
+			t.Errorf("VRFY %s by a login does not name the mailbox: %s", to, r)
 		}
 		legal(t, r, reply.Vrfy)
 		p := stranger()

@@ -73,17 +73,32 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 // queueMost bounds the recipients of one message after forwarding.
 const queueMost = 20_000
 
-// pair is what makes a recipient the same as another.
-type pair struct{ address, target address.Mailbox }
+// pair is what makes a recipient the same as another: the address as we look it
+// up, and where it leads.
+type pair struct {
+	address string
+	target  address.Mailbox
+}
+
+// pairOf keeps an address that is relayed as it was written: the case of its
+// local part is for its own host to judge (rfc5321#2.4).
+func pairOf(to address.Mailbox, t recipient.Target) pair {
+	if to == t.Mailbox && !t.Local {
+		return pair{to.String(), to}
+	}
+	return pair{to.Key(), t.Mailbox}
+}
 
 // add keeps one target. A recipient that was named twice gets one copy.
 func (m *mail) add(to address.Mailbox, t recipient.Target, params smtp.RcptParams) {
 	if len(m.recipients) > 0 {
 		if m.known == nil {
 			first := m.recipients[0]
-			m.known = map[pair]bool{{first.Address, first.Target}: true}
+			m.known = map[pair]bool{
+				pairOf(first.Address, recipient.Target{Mailbox: first.Target, Local: first.Destination == queue.Maildir}): true,
+			}
 		}
-		p := pair{to, t.Mailbox}
+		p := pairOf(to, t)
 		if m.known[p] {
 			return
 		}
@@ -229,8 +244,8 @@ func (c *content) commit(ctx context.Context) reply.Reply {
 		return m.h.trouble("take the content of a message", m.peer, c.err)
 	case !c.refuse.IsZero():
 		return c.refuse
-	case c.scan.Received() > MaxReceived: // rfc5321#6.3
-		return reply.TooManyReceived(strconv.Itoa(MaxReceived))
+	case c.scan.Received() > message.MaxReceived: // rfc5321#6.3
+		return reply.TooManyReceived(strconv.Itoa(message.MaxReceived))
 	}
 	e, err := c.entry(ctx)
 	if err != nil {
@@ -308,7 +323,7 @@ func (m *mail) submissionEdits(h message.Header, now time.Time) message.EditList
 		edits = append(edits, message.Edit{Kind: message.Prepend, Text: "Message-ID: " + id + "\r\n", Rule: "rfc6409#8.3 Message-ID"})
 	}
 	for i, f := range h.Fields() {
-		if f.Is("Bcc") { // rfc5322#3.6.3
+		if f.Is("Bcc") || f.Is("Resent-Bcc") { // rfc5322#3.6.3, rfc5322#3.6.6
 			edits = append(edits, message.Edit{Kind: message.Drop, Field: i, Rule: "rfc5322#3.6.3 Bcc"})
 		}
 	}

@@ -111,6 +111,10 @@ func (a *Address) Check() error {
 	if _, literal := a.Address.Domain.Literal(); literal {
 		return fmt.Errorf("%s: an address literal cannot be a domain of ours", a.Address)
 	}
+	if (a.Kind == Moved || a.Kind == Refused) && isRole(a.Address.Local) {
+		return fmt.Errorf("%s: somebody must read what is sent there (RFC 5321 section 4.5.1, RFC 2142), so it cannot be moved or refused; "+
+			"forward it, or leave it out and the postmaster gets it", a.Address)
+	}
 	switch a.Kind {
 	case Forward:
 		if len(a.Targets) == 0 || len(a.Targets) > MaxTargets {

@@ -88,6 +88,21 @@ func (r *Resolver) Resolve(ctx context.Context, to address.Mailbox) (Resolution,
 	if err != nil || !found {
 		return r.absent(ctx, to, err)
 	}
+	res, err := r.resolve(ctx, to, a)
+	if err != nil || res.Verdict == Accept || !isRole(to.Local) {
+		return res, err
+	}
+	// Whatever an owner has set up, or deleted behind a forwarding, somebody
+	// must get what is sent to a role (rfc5321#4.5.1).
+	d, err := r.Directory.Domain(ctx, to.Domain)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Resolution{}, fmt.Errorf("look up the domain %s: %w", to.Domain, err)
+	}
+	return r.postmaster(ctx, d, to)
+}
+
+// resolve says what becomes of an address that is in the directory.
+func (r *Resolver) resolve(ctx context.Context, to address.Mailbox, a Address) (Resolution, error) {
 	switch a.Kind {
 	case Moved:
 		return Resolution{Verdict: HasMoved, New: a.Targets[0]}, nil

@@ -71,7 +71,7 @@ func newDirectory(t *testing.T, text string) *directory {
 		for _, s := range f[2:] {
 			a.Targets = append(a.Targets, address.MustMailbox(s))
 		}
-		if err := a.Check(); err != nil {
+		if err := a.Check(); err != nil && !isRole(a.Address.Local) { // a role may be older than its rule
 			t.Fatal(err)
 		}
 		d.addresses[a.Address.Key()] = a
@@ -194,13 +194,16 @@ func TestPostmaster(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                               "accept !.postmaster@example.org",
 		"postmaster@example.org mailbox": "accept .postmaster@example.org",
-		"postmaster@example.org silent admin@example.net":                             "accept !admin@example.net",
-		"postmaster@example.org announce admin@example.net":                           "accept admin@example.net 251=admin@example.net",
-		"postmaster@example.org silent abuse@example.org":                             "accept !.postmaster@example.org",
-		"postmaster@example.org silent a@example.org\na@example.org mailbox":          "accept !.a@example.org",
-		"postmaster@example.org silent nobody@example.org":                            "unknown", // set up so by its owner
-		"abuse@example.org refused Never":                                             "accept !.postmaster@example.org",
-		"postmaster@example.org silent abuse@example.com\njoe@example.net2 mailbox\n": "accept !joe@example.net",
+		"postmaster@example.org silent admin@example.net":                                              "accept !admin@example.net",
+		"postmaster@example.org announce admin@example.net":                                            "accept admin@example.net 251=admin@example.net",
+		"postmaster@example.org silent abuse@example.org":                                              "accept !.postmaster@example.org",
+		"postmaster@example.org silent a@example.org\na@example.org mailbox":                           "accept !.a@example.org",
+		"postmaster@example.org silent nobody@example.org":                                             "accept !.postmaster@example.org", // rfc5321#4.5.1
+		"abuse@example.org refused Never":                                                              "accept !.postmaster@example.org",
+		"postmaster@example.org refused Never":                                                         "accept !.postmaster@example.org",
+		"postmaster@example.org moved new@example.net":                                                 "accept !.postmaster@example.org",
+		"postmaster@example.org announce a@example.org\na@example.org announce postmaster@example.org": "accept !.postmaster@example.org",
+		"postmaster@example.org silent abuse@example.com\njoe@example.net2 mailbox\n":                  "accept !joe@example.net",
 	} {
 		d := newDirectory(t, text)
 		r := &Resolver{Directory: d, Postmaster: address.MustMailbox("postmaster@example.org")}
@@ -364,6 +367,9 @@ func TestCheckAddress(t *testing.T) {
 		{Address{Address: m("a@example.org"), Kind: Refused, Text: strings.Repeat("x", MaxRefusal+1)}, "400"},
 		{Address{Address: m("a@example.org"), Kind: Refused, Text: strings.Repeat("x", MaxRefusal)}, ""},
 		{Address{Address: m("a@example.org"), Kind: "list"}, "unknown"},
+		{Address{Address: m("Postmaster@example.org"), Kind: Refused}, "somebody must read"},
+		{Address{Address: m("abuse@example.org"), Kind: Moved, Targets: []address.Mailbox{m("b@example.net")}}, "somebody must read"},
+		{Address{Address: m("abuse@example.org"), Kind: Mailbox}, ""},
 	} {
 		err := tt.a.Check()
 		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {

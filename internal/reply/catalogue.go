@@ -215,6 +215,12 @@ func NonASCIIAddress() Reply { return say(nonASCIIAddress) }
 // RecipientOK occurs when a recipient is accepted and nothing more is said.
 func RecipientOK() Reply { return say(recipientOK) }
 
+// Verified is RecipientOK as answer to VRFY: it must name the mailbox, in this
+// form (rfc5321#3.5.1).
+func Verified(m address.Mailbox) Reply {
+	return lines(recipientOK, definitions[recipientOK].Text+" "+m.Path())
+}
+
 // WillForward occurs when a recipient is not local and its owner allows that
 // the new address is told (rfc5321#3.4). It is one line, without a link and
 // with exactly one address in brackets, because clients parse it.

@@ -11,9 +11,17 @@ import (
 
 // ParseHello reads the argument of EHLO, HELO and LHLO: Domain or
 // address-literal (rfc5321#4.1.1.1). It returns what the client called itself,
-// as it wrote it: what it wrote is what is traced and checked.
+// as it wrote it: what it wrote is what is traced and checked. Two mistakes of
+// real clients are tolerated, because nothing depends on the name and a refusal
+// loses mail: the dot of the root, and an IPv6 address without its tag.
 func ParseHello(arg string) (string, error) {
-	if _, err := address.ParseDomain(arg); err != nil {
+	name := arg
+	if n := len(arg) - 1; n > 0 && arg[n] == '.' {
+		name = arg[:n]
+	} else if strings.HasPrefix(arg, "[") && strings.Count(arg, ":") > 1 && !strings.EqualFold(arg[:min(len(arg), 6)], "[IPv6:") {
+		name = "[IPv6:" + arg[1:]
+	}
+	if _, err := address.ParseDomain(name); err != nil {
 		return "", bad(FaultSyntax, err)
 	}
 	return arg, nil

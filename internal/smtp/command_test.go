@@ -211,6 +211,8 @@ func TestParseRcpt(t *testing.T) {
 func TestOtherArguments(t *testing.T) {
 	for arg, want := range map[string]Fault{
 		"mx.example.org": 0, "[192.0.2.1]": 0, "[IPv6:::1]": 0, "localhost": 0, "my_pc": 0, "192.0.2.1": 0,
+		"mx.example.org.": 0, "[::1]": 0, "[2001:db8::1]": 0, ".": FaultSyntax, "a..": FaultSyntax, "[::1": FaultSyntax, "[::1%eth0]": FaultSyntax,
+		"[IPv6:[::1]]": FaultSyntax, "[x:y:z]": FaultSyntax, "[::1].": FaultSyntax,
 		"": FaultSyntax, "a b": FaultSyntax, "[192.0.2.1": FaultSyntax, "a..b": FaultSyntax, "<a>": FaultSyntax,
 	} {
 		if got, err := ParseHello(arg); faultOf(t, err) != want || want == 0 && got != arg {
