@@ -110,9 +110,12 @@ func wireForms() []form {
 		}
 		quoted := regexp.QuoteMeta(text)
 		fixed := len(quoted) - len(strings.Join(placeholder.FindAllString(quoted, -1), ""))
-		if d.Name == "auth-challenge" {
+		switch d.Name {
+		case "auth-challenge":
 			quoted = `[A-Za-z0-9+/=]*`
-		} else {
+		case "recipient-ok":
+			quoted += "( <.+>)?" // the mailbox, after VRFY (rfc5321#3.5.1)
+		default:
 			quoted = placeholder.ReplaceAllString(quoted, ".+")
 		}
 		forms = append(forms, form{d.Name, regexp.MustCompile("^" + strconv.Itoa(d.Code) + last + quoted + "$"), fixed})

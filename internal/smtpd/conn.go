@@ -172,6 +172,16 @@ func (c *Conn) flush() error {
 	return c.trouble(err)
 }
 
+// flushBy is flush where nothing is read before: the deadline that stands may
+// have passed while we ourselves were busy.
+func (c *Conn) flushBy(wait time.Duration) error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	c.until(time.Now().Add(wait), false)
+	return c.flush()
+}
+
 // lastFlush sends what is left on a connection that will be closed, whatever
 // has happened to it.
 func (c *Conn) lastFlush() {
@@ -268,7 +278,7 @@ func (c *Conn) shrink() {
 // an octet a minute.
 func (c *Conn) readLine(ctx context.Context, most int) (Next, error) {
 	if len(c.out) >= flushAt {
-		if err := c.flush(); err != nil {
+		if err := c.flushBy(c.options.CommandWait); err != nil {
 			return Next{}, err
 		}
 	}
@@ -338,7 +348,7 @@ func (c *Conn) ignoreLine(by time.Time) (Next, error) {
 
 // readContent reads to the final dot. Octets are decoded where they lie.
 func (c *Conn) readContent(ctx context.Context) (Next, error) {
-	if err := c.flush(); err != nil {
+	if err := c.flushBy(c.options.BlockWait); err != nil {
 		return Next{}, err
 	}
 	var d smtp.DataDecoder
@@ -367,7 +377,7 @@ func (c *Conn) readContent(ctx context.Context) (Next, error) {
 
 // readChunk reads n octets.
 func (c *Conn) readChunk(ctx context.Context, n int64) (Next, error) {
-	if err := c.flush(); err != nil {
+	if err := c.flushBy(c.options.BlockWait); err != nil {
 		return Next{}, err
 	}
 	end := time.Time{}

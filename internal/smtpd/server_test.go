@@ -202,6 +202,38 @@ func TestShutdownIsBounded(t *testing.T) {
 	})
 }
 
+// unhurried is a Handler that takes longer than a client may.
+type unhurried struct{ discard }
+
+func (unhurried) Mail(ctx context.Context, p *transaction.Peer, from address.Mailbox, params smtp.MailParams) (transaction.Transaction, reply.Reply) {
+	time.Sleep(time.Minute) // in a bubble
+	return discard{}.Mail(ctx, p, from, params)
+}
+
+// TestOurTimeIsNotTheirs: the client is not timed out for what we took long for.
+func TestOurTimeIsNotTheirs(t *testing.T) {
+	for name, after := range map[string]string{
+		"content": "RCPT TO:<anna@example.org>\r\nDATA\r\nhello\r\n.\r\nQUIT\r\n",
+		"replies": strings.Repeat("NOOP\r\n", 300) + "QUIT\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
+				defer near.Close()
+				s := NewServer(unhurried{}, Options{Hostname: "mx.example.org", CommandWait: 5 * time.Second, BlockWait: 5 * time.Second})
+				if _, err := near.Write([]byte("EHLO a.example\r\nMAIL FROM:<a@example.net>\r\n" + after)); err != nil {
+					t.Fatal(err)
+				}
+				s.ServeConn(far, MX())
+				b, err := io.ReadAll(near)
+				if err != nil || !strings.HasSuffix(string(b), "221 2.0.0 mx.example.org closes the connection; goodbye\r\n") {
+					t.Errorf("%v after %q", err, b)
+				}
+			})
+		})
+	}
+}
+
 // TestHandshakeThatNeverComes: a client that connects to a TLS port and is
 // silent is not waited for, nor greeted.
 func TestHandshakeThatNeverComes(t *testing.T) {
