@@ -29,20 +29,123 @@ func TestCompareSaysFirstThatCodesNeverCompete(t *testing.T) {
 	}
 }
 
+// The pairs that people really confuse have a note and an advice by hand.
 func TestCompareHasNotesForConfusedPairs(t *testing.T) {
+	confused := [...]string{
+		"250-251", "251-551", "251-252", "421-450", "450-451", "450-550", "451-452", "452-552", "454-535", "500-502", "501-553", "502-503",
+		"503-530", "521-554", "523-538", "525-535", "530-535", "534-535", "550-551", "550-553", "550-554", "550-5.7.26", "550-5.1.1",
+		"4.2.2-5.2.2", "5.1.1-5.1.2", "5.1.1-5.1.10", "5.7.0-5.7.1", "5.7.1-5.7.26", "5.7.23-5.7.25", "5.7.8-5.7.9",
+	}
 	for _, l := range Languages() {
-		for _, pair := range [][2]string{{"251", "551"}, {"251", "252"}, {"250", "251"}, {"450", "550"}, {"535", "530"}, {"550", "551"}, {"550", "554"}} {
-			c := Compare(pair[0], pair[1], l.Tag)
-			if c.Note == "" || c.UseWhich == "" || len(c.Differences) == 0 || c.WhenA == "" || c.WhenB == "" {
-				t.Errorf("%s: %v lacks something: %+v", l.Tag, pair, c)
+		for _, pair := range confused {
+			a, b, _ := strings.Cut(pair, "-")
+			c := Compare(a, b, l.Tag)
+			if c.Note == "" || c.UseWhich == "" || len(c.Differences) == 0 || len(c.KeyDifferences) < 2 || c.WhenA == "" || c.WhenB == "" {
+				t.Errorf("%s: %s lacks something: %+v", l.Tag, pair, c)
 			}
-			if pair[0] != "535" && !c.Competing {
-				t.Errorf("%s: %v compete", l.Tag, pair)
+			if apart := map[string]bool{"454-535": false, "550-5.7.26": true, "550-5.1.1": true}; c.Competing == apart[pair] {
+				t.Errorf("%s: %s: competing is %t", l.Tag, pair, c.Competing)
 			}
-			if back := Compare(pair[1], pair[0], l.Tag); back.Note != c.Note || back.UseWhich != c.UseWhich {
-				t.Errorf("%s: %v reads differently in the other order", l.Tag, pair)
+			if back := Compare(b, a, l.Tag); back.Note != c.Note || back.UseWhich != c.UseWhich {
+				t.Errorf("%s: %s reads differently in the other order", l.Tag, pair)
 			}
 		}
+	}
+}
+
+// Every note by hand is found from its codes.
+func TestNotesBelongToPairs(t *testing.T) {
+	notes := 0
+	for _, key := range Keys(Fallback) {
+		rest, ok := strings.CutPrefix(key, "pair.")
+		if !ok {
+			continue
+		}
+		pair, leaf := rest[:strings.LastIndexByte(rest, '.')], rest[strings.LastIndexByte(rest, '.')+1:]
+		a, b, _ := strings.Cut(pair, "-")
+		c := Compare(a, b, Fallback)
+		if !c.Known || pairKey(a, b) != pair {
+			t.Errorf("%s: is no pair in its order", key)
+		}
+		want := map[string]string{"note": c.Note, "use": c.UseWhich}[leaf]
+		if text, _ := Sentence(Fallback, key); text == "" || text != want {
+			t.Errorf("%s is not what the comparison says", key)
+		}
+		if leaf == "note" {
+			notes++
+		}
+	}
+	if least := 60; notes < least {
+		t.Errorf("%d notes, want %d", notes, least)
+	}
+}
+
+func TestCompareRelations(t *testing.T) {
+	for pair, want := range map[[2]string]Relation{
+		{"251", "535"}: RelationApart, {"251", "551"}: RelationCompeting, {"5.1.1", "5.7.8"}: RelationApart,
+		{"550", "5.7.26"}: RelationTogether, {"550", "X.7.26"}: RelationTogether, {"550", "5.3.4"}: RelationUnusual,
+		{"251", "5.7.26"}: RelationExcluded, {"450", "5.1.1"}: RelationExcluded, {"X.7.1", "5.7.1"}: RelationInstance,
+		{"4.2.2", "5.2.2"}: RelationCompeting, {"101", "421"}: RelationAside, {"550", "101"}: RelationAside,
+		{"550", "550"}: RelationIdentical, {"550", "999"}: RelationUnknown, {"5.7.509", "5.7.26"}: RelationCompeting,
+	} {
+		if c := Compare(pair[0], pair[1], "en"); c.Relation != want {
+			t.Errorf("%v: %s, want %s", pair, c.Relation, want)
+		}
+	}
+}
+
+// Every rule speaks where it has something to say.
+func TestKeyDifferences(t *testing.T) {
+	for pair, wants := range map[[2]string][]string{
+		{"450", "550"}:       {"sender's queue", "550 may answer any command, 450 only", "cured by the sender's administrator"},
+		{"421", "554"}:       {"421 closes the connection", "421 under connections and 554 under the mail system"},
+		{"251", "551"}:       {"Both answer RCPT and VRFY; 251 also answers ETRN", "551 is known from ImprovMX"},
+		{"5.1.1", "5.7.26"}:  {"«Addressing»", "«Security or policy»", "The address does not exist at the destination"},
+		{"4.2.2", "5.2.2"}:   {"Both are called «Mailbox full»", "one code of the registry, X.2.2"},
+		{"550", "5.7.26"}:    {"RFC 5321 §4.2.3", "RFC 7372"},
+		{"354", "355"}:       {"experiment (RFC 1845)", "«Send the message; end it with a line that has only a dot»"},
+		{"571", "554"}:       {"571 is in no standard"},
+		{"5.7.511", "5.7.8"}: {"«Banned sender»"},
+	} {
+		text := strings.Join(Compare(pair[0], pair[1], "en").KeyDifferences, "\n")
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("%v: no %q in\n%s", pair, want, text)
+			}
+		}
+	}
+}
+
+// Numbers that no server should send are not advised.
+func TestUseWhichKnowsTheStandard(t *testing.T) {
+	for pair, want := range map[[2]string]string{
+		{"571", "452"}: "554|550", {"447", "451"}: "447 (", {"101", "535"}: "No server answers 101", {"5.3.4", "4.3.1"}: "behind 552 and 554",
+	} {
+		use := Compare(pair[0], pair[1], "en").UseWhich
+		if !slices.ContainsFunc(strings.Split(want, "|"), func(w string) bool { return strings.Contains(use, w) }) {
+			t.Errorf("%v: %q", pair, use)
+		}
+	}
+}
+
+// Separators belong to the language, not to the code.
+func TestListsAreJoinedAsTheLanguageDoes(t *testing.T) {
+	row := func(lang string) string {
+		for _, r := range Compare("251", "552", lang).Differences {
+			if r.Key == "commands" {
+				return r.A
+			}
+		}
+		return ""
+	}
+	if got := row("en"); got != "RCPT, VRFY, ETRN" {
+		t.Errorf("en: %q", got)
+	}
+	if got := row("ja"); got != "RCPT、VRFY、ETRN" {
+		t.Errorf("ja: %q", got)
+	}
+	if got := closeUp("どちらも 接続の開始、DATA への 応答 a b"); got != "どちらも接続の開始、DATA への応答 a b" {
+		t.Errorf("%q", got)
 	}
 }
 
