@@ -35,6 +35,7 @@ type Config struct {
 	Mailboxes Mailboxes
 	Log       Log
 	Reports   Reports
+	Web       Web
 
 	settings []Setting
 }
@@ -47,6 +48,12 @@ type Listen struct {
 	Submissions []string // mail from users, TLS from the first octet (rfc8314#3.3)
 	Web         []string // pages that explain replies
 	Sendmail    string   // path of a socket where every user of this machine may submit; empty: none
+}
+
+// Web says how people reach the pages.
+type Web struct {
+	URL   string // where others find the pages, without a slash at its end; empty: from Listen.Web
+	Links bool   // whether replies that refuse end in a link to their page
 }
 
 // TLS names the certificate that we show. Both paths are empty if we are to make a self-signed one.

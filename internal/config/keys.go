@@ -209,5 +209,11 @@ func restSpecs() []spec {
 		key("reports.postmaster", "(a local mailbox, postmaster@ and the host name)", restart, mailbox(),
 			func(c *Config) *address.Mailbox { return &c.Reports.Postmaster },
 			"Who gets mail for `postmaster` and `abuse` of the domains that have no such address of their own."),
+		key("web.url", "(made of `hostname` and `listen.web`)", restart, webAddress(),
+			func(c *Config) *string { return &c.Web.URL },
+			"Where others find the web pages, if a proxy stands before them or their port is another from outside."),
+		key("web.links", `true`, restart, boolean(),
+			func(c *Config) *bool { return &c.Web.Links },
+			"Whether a reply that refuses something ends in a link to the page that explains it, such as `https://mx.example.org/r/550/mailbox-unknown`; only if the pages can be reached from outside, or `web.url` is set."),
 	}
 }

@@ -74,6 +74,7 @@ func TestDefaults(t *testing.T) {
 			Submissions: []string{"127.0.0.1:2465"}, Web: []string{"127.0.0.1:8080"},
 		},
 		TLS:   TLS{Web: "auto"},
+		Web:   Web{Links: true},
 		Relay: Relay{Networks: []netip.Prefix{}},
 		Queue: Queue{
 			Retry: []time.Duration{
@@ -124,6 +125,7 @@ func TestGood(t *testing.T) {
 			MX: []string{"127.0.0.1:2525", "[::1]:2525"}, Submission: []string{":587"}, Submissions: []string{":465"}, Web: []string{},
 		},
 		TLS:   TLS{Certificate: "/etc/onward/fullchain.pem", Key: "/etc/onward/privkey.pem", Web: "auto"},
+		Web:   Web{Links: true},
 		Relay: Relay{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}},
 		Routes: []Route{
 			{Match: "xn--bcher-kva.example", Host: "192.0.2.8", Port: 25, TLS: Require},

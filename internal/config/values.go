@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -342,6 +343,25 @@ func hostname() reader[string] {
 			return "", fmt.Errorf("%q is not a host name", s)
 		}
 		return d.String(), nil
+	})
+}
+
+// maxWebURL leaves room in a reply line for what follows it (rfc5321#4.5.3.1.5).
+const maxWebURL = 200
+
+// webAddress reads the address of the pages; the slash at its end is taken off.
+func webAddress() reader[string] {
+	return textual("address", `"https://host", "https://host:port" or "https://host/folder"; http as well`, "a web address", func(s string) (string, error) {
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+			return "", fmt.Errorf("%q is not a web address: it begins with https:// or http:// and a host name", s)
+		case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(s, "#"):
+			return "", fmt.Errorf("%q: a name, a query or a fragment cannot stand in it", s)
+		case len(s) > maxWebURL || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+			return "", fmt.Errorf("%q is longer than %d characters, or holds others than those of an address in ASCII", s, maxWebURL)
+		}
+		return strings.TrimRight(s, "/"), nil
 	})
 }
 

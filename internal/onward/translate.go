@@ -3,6 +3,7 @@ package onward
 import (
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -131,7 +132,7 @@ func (s *Server) ownAddress(a netip.AddrPort) bool {
 
 func (s *Server) smtpdOptions(c *config.Config) smtpd.Options {
 	return smtpd.Options{
-		Hostname: c.Hostname, HelpURL: helpURL(c), TLS: s.tlsConfig,
+		Hostname: c.Hostname, HelpURL: helpURL(c), LinkURL: linkURL(c), TLS: s.tlsConfig,
 		MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients, MaxErrors: c.Limits.Errors,
 		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
 		CommandWait: c.Limits.CommandTimeout, BlockWait: c.Limits.DataTimeout, Log: s.log,
@@ -140,10 +141,31 @@ func (s *Server) smtpdOptions(c *config.Config) smtpd.Options {
 
 // helpURL is where the reference can be read.
 func helpURL(c *config.Config) string {
-	if len(c.Listen.Web) == 0 {
+	switch {
+	case c.Web.URL != "":
+		return c.Web.URL + "/"
+	case len(c.Listen.Web) == 0:
 		return "onward explain CODE"
 	}
 	return webURL(c, webAddr(c.Listen.Web[0]))
+}
+
+// linkURL is what the links in replies begin with: where others find the
+// pages, "" where they cannot.
+func linkURL(c *config.Config) string {
+	switch {
+	case !c.Web.Links:
+		return ""
+	case c.Web.URL != "":
+		return c.Web.URL
+	}
+	for _, l := range c.Listen.Web {
+		at := webAddr(l)
+		if tcp, ok := at.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+			return strings.TrimSuffix(webURL(c, at), "/")
+		}
+	}
+	return ""
 }
 
 // webTimeouts keep a slow reader from holding a connection for ever.

@@ -126,10 +126,15 @@ func AuthOK() Reply { return say(authOK) }
 // (rfc4954#6). It says the same for each; reference leads the owner of the
 // account, and nobody else, to the true one.
 func CredentialsRejected(reference string) Reply {
-	return lines(credentialsRejected,
+	r := lines(credentialsRejected,
 		definitions[credentialsRejected].Text,
-		"The owner of the account can ask why: onward explain-login "+reference)
+		ownersWords+"onward explain-login "+reference)
+	r.reference = reference
+	return r
 }
+
+// ownersWords stand before what leads to the cause of a rejected login.
+const ownersWords = "The owner of the account can ask why: "
 
 // AccountDisabled occurs when the right secret was given for an account that
 // is switched off (rfc5248#2.4, 525 5.7.13).

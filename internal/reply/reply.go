@@ -61,6 +61,9 @@ type Reply struct {
 	entry entry
 	// wire is the reply as it is sent, with every CRLF.
 	wire string
+	// reference leads the owner of an account to the cause of a rejected login;
+	// "" for every other reply.
+	reference string
 }
 
 // IsZero reports whether r is no reply.
@@ -95,6 +98,53 @@ func (r Reply) Append(dst []byte) []byte {
 	r.must()
 	return append(dst, r.wire...)
 }
+
+// Linked returns the reply with a last line more, which has the address of the
+// page that explains it: base, such as "https://mx.example.org", then
+// /r/{code}/{name}, or /r/535/{reference} after a rejected login. The first
+// line stays complete in itself, for clients that show only that one. Good
+// replies are returned as they are, and so is 551, whose address clients parse
+// (rfc5321#3.4); so are all if base is empty, or too long for a line.
+func (r Reply) Linked(base string) Reply {
+	d := r.must()
+	if base == "" || d.Code < 400 || r.entry == pleaseTry {
+		return r
+	}
+	name, words := d.Name, ""
+	if r.reference != "" {
+		name, words = r.reference, ownersWords
+	}
+	code := strconv.Itoa(d.Code)
+	last := words + base + "/r/" + code + "/" + name
+	if room(d) < len(last) || clean(last, room(d)) != last {
+		return r
+	}
+	// the last line becomes one that is followed by another (rfc5321#4.2.1)
+	wire := r.wire
+	start := strings.LastIndexByte(wire[:len(wire)-2], '\n') + 1
+	if r.reference != "" {
+		wire = wire[:start] // the link says it better
+		start = strings.LastIndexByte(wire[:len(wire)-2], '\n') + 1
+	}
+	var b strings.Builder
+	b.Grow(len(wire) + len(last) + len("550 5.1.10 \r\n"))
+	b.WriteString(wire[:start+3])
+	b.WriteByte('-')
+	b.WriteString(wire[start+4:])
+	b.WriteString(code)
+	b.WriteByte(' ')
+	if d.Enhanced != "" {
+		b.WriteString(d.Enhanced)
+		b.WriteByte(' ')
+	}
+	b.WriteString(last)
+	b.WriteString("\r\n")
+	r.wire = b.String()
+	return r
+}
+
+// room is how long the text of a line of an entry may be, in octets.
+func room(d *Definition) int { return MaxLine - len(d.Enhanced) - 1 - 4 - 2 } // 4 for the code, 2 for CRLF
 
 // String returns the reply in one line, for logs and tests.
 func (r Reply) String() string {
@@ -172,8 +222,7 @@ func lines(e entry, texts ...string) Reply {
 			b.WriteString(d.Enhanced)
 			b.WriteByte(' ')
 		}
-		// 4 for the code, 2 for CRLF
-		b.WriteString(clean(text, MaxLine-len(d.Enhanced)-1-4-2))
+		b.WriteString(clean(text, room(d)))
 		b.WriteString("\r\n")
 	}
 	return Reply{entry: e, wire: b.String()}

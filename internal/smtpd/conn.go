@@ -156,7 +156,7 @@ func (c *Conn) finish() {
 }
 
 // write adds a reply to what will be sent.
-func (c *Conn) write(r reply.Reply) { c.out = r.Append(c.out) }
+func (c *Conn) write(r reply.Reply) { c.out = r.Linked(c.options.LinkURL).Append(c.out) }
 
 // flush sends the replies in one piece.
 func (c *Conn) flush() error {

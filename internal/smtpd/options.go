@@ -54,6 +54,10 @@ type Options struct {
 	Hostname string
 	// HelpURL is where HELP sends people; https://Hostname/ if empty.
 	HelpURL string
+	// LinkURL is the address of the pages that explain replies, without a slash
+	// at its end, such as "https://mx.example.org"; replies that refuse end in a
+	// link below it (reply.Reply.Linked). None do if it is empty.
+	LinkURL string
 	// TLS returns the configuration for the next handshake, or nil if there is
 	// none now. With a nil TLS STARTTLS is not offered.
 	TLS func() *tls.Config

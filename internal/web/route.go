@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/onwardmail/onward/internal/reference"
@@ -199,10 +200,23 @@ func (s *site) compareRoute(w http.ResponseWriter, r *http.Request, p *page, pai
 	s.fixed(w, r, p, "compare", func() (any, bool) { return s.compareView(p, x, y), true })
 }
 
-// shortLink leads from the link in a reply to the page of its code or name.
+// shortLink leads from the link in a reply to the page of its code or name;
+// behind 535 stands the reference of a rejected login.
 func (s *site) shortLink(w http.ResponseWriter, r *http.Request, p *page, code string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Robots-Tag", "noindex")
+	if number, name, deeper := strings.Cut(code, "/"); deeper {
+		d, known := reply.ByName(name)
+		switch {
+		case known && strconv.Itoa(d.Code) == number:
+			redirect(w, r, http.StatusFound, p.Link("/replies/"+name))
+		case number == rejected && isReference(name):
+			s.show(w, r, http.StatusOK, "login", s.loginView(p, name))
+		default:
+			s.notFound(w, r, p, code)
+		}
+		return
+	}
 	if _, ok := reply.ByName(code); ok {
 		redirect(w, r, http.StatusFound, p.Link("/replies/"+code))
 		return

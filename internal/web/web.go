@@ -17,7 +17,8 @@
 //	/glossary             the words
 //	/search?q=…           all of it
 //	/explain              what a line means; POST, or ?line=…
-//	/r/{code}             short link, as replies on the wire carry it
+//	/r/{code}             short link, as replies on the wire carry it: /r/535,
+//	                      /r/550/mailbox-unknown, /r/535/{reference}
 //	/healthz              for a load balancer
 //	/api/v1/explain       POST; and GET /api/v1/codes/{code}
 //
