@@ -3,14 +3,15 @@
 #
 #   sudo scripts/install-peers.sh
 #
-# Debian packages: swaks (with its TLS module), postfix (for smtp-source, smtp-sink and a next hop), python3, openssl.
-# npm: nodemailer, into test/peers/nodemailer/node_modules, as that folder's package-lock.json says.
+# Debian packages: swaks (with its TLS module), postfix (for smtp-source, smtp-sink and a next hop), python3, openssl,
+# chromium. npm: nodemailer, into test/peers/nodemailer/node_modules, and puppeteer-core with axe-core, into
+# test/peers/browser/node_modules, as the package-lock.json of each folder says.
 # Nothing is configured and no daemon is started: the tests start what they need on loopback, from folders of their own.
 # What is there already is left alone, so a second run takes a second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(swaks libnet-ssleay-perl postfix python3 openssl ca-certificates procps)
+packages=(swaks libnet-ssleay-perl postfix python3 openssl ca-certificates procps chromium)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -47,13 +48,14 @@ if [ "${#missing[@]}" -gt 0 ]; then
 	apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-peer=test/peers/nodemailer
-if [ ! -e "$peer/node_modules/nodemailer/package.json" ]; then
-	if ! command -v npm >/dev/null; then
-		echo "install-peers: npm is missing; nodemailer needs Node 18 or newer with npm" >&2
-		exit 1
+for peer in test/peers/nodemailer test/peers/browser; do
+	if [ ! -e "$peer/node_modules/.package-lock.json" ]; then
+		if ! command -v npm >/dev/null; then
+			echo "install-peers: npm is missing; $peer needs Node 18 or newer with npm" >&2
+			exit 1
+		fi
+		npm ci --prefix "$peer" --no-audit --no-fund --loglevel=error
 	fi
-	npm ci --prefix "$peer" --no-audit --no-fund --loglevel=error
-fi
+done
 
-echo "peers: $(swaks --version | head -n 1), postfix $(postconf -d -h mail_version), $(python3 --version), nodemailer $(node -p "require('./$peer/node_modules/nodemailer/package.json').version")"
+echo "peers: $(swaks --version | head -n 1), postfix $(postconf -d -h mail_version), $(python3 --version), nodemailer $(node -p "require('./test/peers/nodemailer/node_modules/nodemailer/package.json').version"), $(chromium --version 2>/dev/null | head -n 1)"

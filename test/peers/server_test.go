@@ -24,6 +24,7 @@ type settings struct {
 	relay  []string          // networks that may relay
 	routes map[string]string // domain → next hop
 	retry  []string          // retry schedule; seconds unless a test says otherwise
+	web    bool              // serve the pages
 }
 
 // A server is one onward process with its folder; it can be killed and started again.
@@ -35,6 +36,7 @@ type server struct {
 	mx         string // addresses it listens on
 	submission string
 	submits    string // submission with implicit TLS
+	web        string // "" if it serves no pages
 	command    *exec.Cmd
 	exited     chan error
 }
@@ -52,7 +54,13 @@ func prepare(t *testing.T, s settings) *server {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "hostname = \"mx.example.org\"\ndata = %q\n", o.data)
-	fmt.Fprintf(&b, "[listen]\nmx = [%q]\nsubmission = [%q]\nsubmissions = [%q]\nweb = []\n", o.mx, o.submission, o.submits)
+	fmt.Fprintf(&b, "[listen]\nmx = [%q]\nsubmission = [%q]\nsubmissions = [%q]\n", o.mx, o.submission, o.submits)
+	if s.web {
+		o.web = freePort(t)
+		fmt.Fprintf(&b, "web = [%q]\n", o.web)
+	} else {
+		b.WriteString("web = []\n")
+	}
 	fmt.Fprintf(&b, "[dns]\nservers = [%q]\n", resolver(t))
 	fmt.Fprintf(&b, "[queue]\nretry = %s\n", list(s.retry))
 	if s.relay != nil {
