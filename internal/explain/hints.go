@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/onwardmail/onward/internal/reference"
 )
 
 // BlockList is a list that a reply names.
@@ -94,6 +96,24 @@ func (e Explanation) BlockList() (BlockList, bool) {
 		return BlockList{Name: m[1]}, true
 	}
 	return BlockList{}, false
+}
+
+// Wait says in words how long the text asks to wait, "" if it does not say:
+// whole days, hours or minutes if it comes to such, else seconds.
+func (e Explanation) Wait(lang string) string {
+	wait := e.RetryAfter()
+	if wait == 0 {
+		return ""
+	}
+	for _, unit := range [...]struct {
+		length time.Duration
+		key    string
+	}{{24 * time.Hour, "days"}, {time.Hour, "hours"}, {time.Minute, "minutes"}} {
+		if wait%unit.length == 0 {
+			return reference.Count(lang, "wait."+unit.key, int(wait/unit.length))
+		}
+	}
+	return reference.Count(lang, "wait.seconds", int(wait/time.Second))
 }
 
 // maxWait is the longest wait that is believed.

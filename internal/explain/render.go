@@ -108,6 +108,14 @@ func (p *page) render(e Explanation) {
 	p.title(e)
 	p.heard(e)
 	p.labels("ui.meaning", "ui.when", "ui.fix", "ui.who", "ui.retry", "ui.reason")
+	list, listed := e.BlockList()
+	if listed {
+		p.labels("ui.block-list")
+	}
+	forwarded, isForwarded := e.Forwarded(p.lang)
+	if isForwarded && forwarded.Text != "" {
+		p.labels("ui.forwarded")
+	}
 	meaning, fix := e.Meaning(p.lang)
 	p.field("ui.meaning", meaning)
 	if e.Reply != "" {
@@ -116,13 +124,27 @@ func (p *page) render(e Explanation) {
 	}
 	p.field("ui.fix", fix)
 	p.boxes(e)
-	p.field("ui.retry", p.say("retry."+string(e.Retry)))
+	p.field("ui.retry", withWait(p.say("retry."+string(e.Retry)), e.Wait(p.lang)))
+	if listed {
+		p.field("ui.block-list", strings.TrimSpace(Escape(list.Name)+" "+list.Lookup))
+	}
+	if isForwarded {
+		p.field("ui.forwarded", forwarded.Text)
+	}
 	p.reasonLine(e)
 	if e.Contradicts {
 		p.line("")
 		p.remark(e)
 	}
 	p.levels(e)
+}
+
+// withWait adds how long to wait, if that is known.
+func withWait(retry, wait string) string {
+	if wait == "" {
+		return retry
+	}
+	return retry + " · " + wait
 }
 
 // title is codes, provider and stage in one line.

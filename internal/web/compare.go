@@ -122,6 +122,7 @@ type explainView struct {
 	Remark             string
 	Levels             []level
 	OwnPath, OwnName   string
+	BlockList          link
 }
 
 // maxLinked is how much of a paste the links to other languages carry, in
@@ -199,6 +200,12 @@ func (v *explainView) answer(e explain.Explanation) {
 	}
 	if e.Retry != "" {
 		v.Retry = p.T("retry." + string(e.Retry))
+		if wait := e.Wait(p.Lang.Tag); wait != "" {
+			v.Retry += " · " + wait
+		}
+	}
+	if list, ok := e.BlockList(); ok {
+		v.BlockList = link{explain.Escape(list.Name), list.Lookup}
 	}
 	if e.Reason != "" {
 		v.Reason = link{p.T("reason." + e.Reason + ".name"), p.Link("/reasons/" + e.Reason)}
