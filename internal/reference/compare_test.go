@@ -105,7 +105,7 @@ func TestKeyDifferences(t *testing.T) {
 		{"550", "5.7.26"}:    {"RFC 5321 §4.2.3", "RFC 7372"},
 		{"354", "355"}:       {"experiment (RFC 1845)", "«Send the message; end it with a line that has only a dot»"},
 		{"571", "554"}:       {"571 is in no standard"},
-		{"5.7.511", "5.7.8"}: {"«Banned sender»"},
+		{"5.7.511", "5.7.8"}: {"«The sending address is banned"},
 	} {
 		text := strings.Join(Compare(pair[0], pair[1], "en").KeyDifferences, "\n")
 		for _, want := range wants {
