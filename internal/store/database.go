@@ -225,6 +225,9 @@ func (d *database) abandon() { _ = d.writer.close() } // the caller reports the 
 // read gives f a connection for reading, with one consistent view. f must not
 // wait for anything but the disk.
 func (d *database) read(ctx context.Context, f func(c *conn) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	var c *conn
 	select {
 	case <-d.quit:

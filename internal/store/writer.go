@@ -38,6 +38,9 @@ func (d *database) write(ctx context.Context, size int, apply func(c *conn) erro
 	if err := d.health(); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err // select would choose at random, and the caller has gone
+	}
 	o := &op{apply: apply, size: size, done: make(chan struct{})}
 	select {
 	case <-d.quit:
