@@ -10,7 +10,7 @@ import (
 )
 
 func TestRoundTrip(t *testing.T) {
-	for _, lang := range []string{"en", "ja"} {
+	for _, lang := range []string{"en", "de", "es", "fr", "ja"} {
 		r := bounce()
 		r.Lang = lang
 		second := r.Recipients[0]

@@ -347,19 +347,32 @@ func (p *page) section(head, text string) {
 	}
 }
 
-// differences prints the rows as a table of three columns; cells wrap.
+// minCell is the narrowest column, in columns of the terminal, in which the
+// words of a comparison can stand beside their headings.
+const minCell = 14
+
+// differences prints the rows as a table of three columns; cells wrap. Where
+// the headings leave the cells too narrow, each stands on a line of its own.
 func (p *page) differences(c reference.Comparison, a, b string) {
 	label := 0
 	for _, row := range c.Differences {
 		label = max(label, columns(row.Aspect))
 	}
 	cell := (p.width - label - 5) / 2
+	above := cell < minCell
+	if above {
+		label = 0
+		cell = (p.width - label - 5) / 2
+	}
 	p.line(" " + pad("", label) + "  " + p.ink(inkBold, pad(a, cell)) + "  " + p.ink(inkBold, b))
 	for _, row := range c.Differences {
 		left, right := wrap(row.A, cell), wrap(row.B, cell)
+		if above {
+			p.line(" " + p.ink(inkCyan, row.Aspect))
+		}
 		for i := range max(len(left), len(right)) {
 			head, l, r := "", "", ""
-			if i == 0 {
+			if i == 0 && !above {
 				head = row.Aspect
 			}
 			if i < len(left) {

@@ -226,7 +226,7 @@ func TestTextFallsBack(t *testing.T) {
 }
 
 func TestMatch(t *testing.T) {
-	for tag, want := range map[string]string{"ja": "ja", "ja-JP": "ja", "ja_JP.UTF-8": "ja", "JA": "ja", "de": "en", "": "en", "C": "en", "en-GB": "en"} {
+	for tag, want := range map[string]string{"ja": "ja", "ja-JP": "ja", "ja_JP.UTF-8": "ja", "JA": "ja", "de_AT": "de", "xx": "en", "": "en", "C": "en", "en-GB": "en"} {
 		if got := Match(tag); got != want {
 			t.Errorf("Match(%q) = %q, want %q", tag, got, want)
 		}
