@@ -223,7 +223,7 @@ func FuzzLine(f *testing.F) {
 		if e.Code/100 == 4 && e.Class != Temporary {
 			t.Fatalf("code %d is %v", e.Code, e.Class)
 		}
-		for _, lang := range []string{"en", "de", "fr", "ja"} {
+		for _, lang := range []string{"en", "de", "es", "fr", "ja"} {
 			var b strings.Builder
 			if err := Render(&b, e, lang, 80, false); err != nil {
 				t.Fatal(err)

@@ -52,7 +52,7 @@ func TestWrap(t *testing.T) {
 func TestRenderFitsItsWidth(t *testing.T) {
 	long := "550 5.7.1 " + strings.Repeat("x", 300) + " 日本語日本語 " + strings.Repeat("word ", 80)
 	for _, width := range []int{0, 40, 60, 80, 100, 400} {
-		for _, lang := range []string{"en", "de", "fr", "ja"} {
+		for _, lang := range []string{"en", "de", "es", "fr", "ja"} {
 			var b strings.Builder
 			if err := Render(&b, Line(long, Options{}), lang, width, false); err != nil {
 				t.Fatal(err)
