@@ -96,11 +96,11 @@ func Canonical(code string) (string, bool) {
 	}
 	shown += "." + strconv.Itoa(subject) + "." + strconv.Itoa(detail)
 	_, registered := EnhancedCode(shown)
-	return shown, registered || len(privatesOf(shown)) > 0
+	return shown, registered || len(PrivatesOf(shown)) > 0
 }
 
-// privatesOf lists the providers' own meanings of an enhanced code.
-func privatesOf(code string) []Private {
+// PrivatesOf lists the providers' own meanings of an enhanced code.
+func PrivatesOf(code string) []Private {
 	class, subject, detail, ok := SplitEnhanced(code)
 	if !ok {
 		return nil
@@ -191,7 +191,7 @@ func (c *Code) enhanced(shown string) {
 		}
 		c.say(e.Key(), "cause")
 	}
-	for _, p := range privatesOf(shown) {
+	for _, p := range PrivatesOf(shown) {
 		c.Private = append(c.Private, PrivateMeaning{
 			Provider: p.Provider, Shown: p.Shown, WhoActs: p.Who, Source: p.Source,
 			Meaning: Say(c.Language, p.Key()+".meaning"), Fix: Say(c.Language, p.Key()+".fix"),

@@ -49,7 +49,7 @@ func sideOf(code string) side {
 	if e, registered := EnhancedCode(shown); registered {
 		s.key, s.who, s.source, registry = e.Key(), e.Who, firstSource(e.References), e.Basic
 	} else {
-		own := privatesOf(shown)[0]
+		own := PrivatesOf(shown)[0]
 		s.key, s.provider, s.who = own.Key(), own.Provider, own.Who
 		if own.With != 0 {
 			registry = []int{own.With}

@@ -160,7 +160,7 @@ func (s *site) enhancedView(p *page, code string) *codeView {
 		v.Name = prose{Text: p.T("enhanced.private")}
 		v.Meaning = prose{Text: p.T("enhanced.private-meaning")}
 	}
-	for _, private := range privates(code) {
+	for _, private := range reference.PrivatesOf(code) {
 		v.Private = append(v.Private, p.privateSaid(private))
 		if who == "" {
 			who, key = private.Who, private.Key()
@@ -226,7 +226,7 @@ func (v *codeView) variants(e reference.Enhanced, registered bool, subject, deta
 			continue
 		}
 		if class != 0 && registered && len(e.Basic) > 0 &&
-			!slices.ContainsFunc(e.Basic, func(b int) bool { return b/100 == class }) && len(privates(address)) == 0 {
+			!slices.ContainsFunc(e.Basic, func(b int) bool { return b/100 == class }) && len(reference.PrivatesOf(address)) == 0 {
 			continue
 		}
 		if _, ok := canonical(address); ok {
@@ -276,7 +276,7 @@ func (v *codeView) head() {
 
 // relate offers a comparison with another code, once.
 func (v *codeView) relate(other string) {
-	if address, ok := canonical(other); !ok || address == v.Code || !comparable(address) || !comparable(v.Code) {
+	if address, ok := canonical(other); !ok || address == v.Code {
 		return
 	}
 	offered := v.pair(v.Code, other)

@@ -266,7 +266,7 @@ func (s *site) pairNotFound(w http.ResponseWriter, r *http.Request, p *page, a, 
 		v.Pairs = append(v.Pairs, p.pair(suggestion[0], suggestion[1]))
 	}
 	for _, side := range [...]string{x, y} {
-		if address, ok := canonical(side); !ok || !comparable(address) {
+		if _, ok := canonical(side); !ok {
 			v.Nearest = append(v.Nearest, p.nearest(side)...)
 		}
 	}

@@ -182,7 +182,7 @@ func (s *site) compareRoute(w http.ResponseWriter, r *http.Request, p *page, pai
 	}
 	x, knownX := canonical(a)
 	y, knownY := canonical(b)
-	if !knownX || !knownY || !comparable(x) || !comparable(y) {
+	if !knownX || !knownY {
 		s.pairNotFound(w, r, p, a, b)
 		return
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/onwardmail/onward/internal/reference"
 )
@@ -18,26 +17,7 @@ func canonical(code string) (string, bool) {
 	if len(code) > maxCodeLength {
 		return "", false
 	}
-	if n, err := strconv.Atoi(code); err == nil {
-		_, ok := reference.BasicCode(n)
-		return strconv.Itoa(n), ok
-	}
-	class, subject, detail, ok := reference.SplitEnhanced(code)
-	if !ok {
-		return "", false
-	}
-	address := enhancedName(class, subject, detail)
-	_, registered := reference.EnhancedCode(address)
-	return address, registered || len(privates(address)) > 0
-}
-
-// comparable reports whether the rules of comparison know the code.
-func comparable(code string) bool {
-	if !strings.Contains(code, ".") {
-		return true
-	}
-	_, ok := reference.EnhancedCode(code)
-	return ok
+	return reference.Canonical(code)
 }
 
 func enhancedName(class, subject, detail int) string {
@@ -75,21 +55,6 @@ func ink(code string) string {
 		return "c" + code[:1]
 	}
 	return "c0"
-}
-
-// privates are the providers' own meanings of an enhanced code.
-func privates(code string) []reference.Private {
-	class, subject, detail, ok := reference.SplitEnhanced(code)
-	if !ok {
-		return nil
-	}
-	var list []reference.Private
-	for _, p := range reference.Privates() {
-		if p.Subject == subject && detail >= p.From && detail <= p.To && (class == 0 || slices.Contains(p.Classes, class)) {
-			list = append(list, p)
-		}
-	}
-	return list
 }
 
 func inkOf(b reference.Basic) string {

@@ -186,6 +186,7 @@ func TestRedirects(t *testing.T) {
 		"/compare/5.7.26-550":        "/compare/550-5.7.26",
 		"/compare?a=551&b=+251":      "/compare/251-551",
 		"/compare/550-550":           "/codes/550",
+		"/compare/5.7.509-5.7.1":     "/compare/5.7.1-5.7.509",
 		"/codes/x.7.26":              "/codes/X.7.26",
 		"/codes/5.07.26":             "/codes/5.7.26",
 		"/codes/550/":                "/codes/550",
