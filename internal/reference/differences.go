@@ -274,10 +274,15 @@ func (s side) means(code int, enhanced string) bool {
 // maxProviders bounds the providers that are named for a code.
 const maxProviders = 3
 
+// sameSet reports whether two lists without repetitions hold the same names.
+func sameSet(x, y []string) bool {
+	return len(x) == len(y) && !slices.ContainsFunc(x, func(name string) bool { return !slices.Contains(y, name) })
+}
+
 func (p pair) providerRule() string {
 	x, _ := providersOf(p.a)
 	y, _ := providersOf(p.b)
-	if len(x)+len(y) == 0 {
+	if sameSet(x, y) { // the same houses say both: no difference
 		return ""
 	}
 	return p.contrast("providers", func(s side) string {
