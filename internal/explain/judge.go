@@ -139,12 +139,36 @@ func (e *Explanation) byWords(folded, certain string, sure bool) {
 	case certain != "":
 		e.Reason, e.Confidence = certain, sureVagueEnhanced
 	default:
-		e.byBasic()
+		e.byBasic(folded)
 	}
 }
 
-func (e *Explanation) byBasic() {
+// aboutMail are parts of words that a refusal of the message, of its sender or
+// of the client has in it, whatever the language of the rest.
+var aboutMail = [...]string{"messag", "mail", "sender", "from", "content", "spam", "polic", "domain", "client", "host", "block", "http", "reject", "refus", "denied"}
+
+// refusedRecipient reports whether a 550 whose words say nothing to us is
+// rather about the recipient: 550 is first of all the answer to an RCPT whose
+// mailbox was not found (rfc5321#4.2.3), and what servers say in languages
+// and words of their own is mostly that.
+func (e *Explanation) refusedRecipient(folded string) bool {
+	if e.Code != 550 || e.Enhanced != "" || e.Text == "" || e.Stage != "" && e.Stage != "rcpt" {
+		return false
+	}
+	for _, part := range aboutMail {
+		if strings.Contains(folded, part) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Explanation) byBasic(folded string) {
 	if e.Code == 0 {
+		return
+	}
+	if e.refusedRecipient(folded) {
+		e.Reason, e.Confidence = "user_unknown", sureDigit
 		return
 	}
 	e.Reason, e.Confidence = reference.ReasonByBasic(e.Code), sureBasic
