@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // Mailbox is Local-part "@" Domain (rfc5321#4.1.2). The zero Mailbox stands
@@ -178,8 +180,12 @@ func (m Mailbox) Unicode() string {
 
 // Key returns the form under which we look up our own addresses: local part
 // in lower case. RFC 5321 §2.4 leaves the case to the receiving host; here
-// anna and Anna are the same person.
+// anna and Anna are the same person, and so are two ways of writing the same
+// letters in Unicode (rfc6532#3.1).
 func (m Mailbox) Key() string {
+	if !m.IsASCII() {
+		return norm.NFC.String(strings.ToLower(norm.NFC.String(m.Local))) + "@" + m.Domain.name
+	}
 	return strings.ToLower(m.Local) + "@" + m.Domain.name
 }
 

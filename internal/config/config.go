@@ -26,6 +26,7 @@ type Config struct {
 	Listen    Listen
 	TLS       TLS
 	Relay     Relay
+	XClient   XClient
 	Routes    []Route // exact domains first, then longer ".domain" before shorter, "*" last
 	DNS       DNS
 	Queue     Queue
@@ -43,11 +44,14 @@ type Config struct {
 // Listen holds the addresses to listen on, in the form that net.Listen takes: "127.0.0.1:2525", "[::1]:25", ":25". An
 // empty list means that the service is off.
 type Listen struct {
-	MX          []string // mail from other servers
-	Submission  []string // mail from users, STARTTLS (rfc6409)
-	Submissions []string // mail from users, TLS from the first octet (rfc8314#3.3)
-	Web         []string // pages that explain replies
-	Sendmail    string   // path of a socket where every user of this machine may submit; empty: none
+	MX          []string       // mail from other servers
+	Submission  []string       // mail from users, STARTTLS (rfc6409)
+	Submissions []string       // mail from users, TLS from the first octet (rfc8314#3.3)
+	Web         []string       // pages that explain replies
+	LMTP        []string       // mail from neighbours by LMTP (rfc2033); also an absolute path of a socket
+	Proxied     []string       // those of the addresses above where every connection begins with a header of the PROXY protocol
+	Proxies     []netip.Prefix // who may connect there
+	Sendmail    string         // path of a socket where every user of this machine may submit; empty: none
 }
 
 // Web says how people reach the pages.
@@ -58,9 +62,10 @@ type Web struct {
 
 // TLS names the certificate that we show. Both paths are empty if we are to make a self-signed one.
 type TLS struct {
-	Certificate string // PEM, leaf first, then the chain
-	Key         string // PEM
-	Web         string // WebTLSAuto, WebTLSAlways or WebTLSNever
+	Certificate string   // PEM, leaf first, then the chain
+	Key         string   // PEM
+	Chains      []string // PEM, each with key, leaf and chain, for further host names
+	Web         string   // WebTLSAuto, WebTLSAlways or WebTLSNever
 }
 
 // Values of TLS.Web: whether the web pages are served over TLS.
@@ -69,6 +74,12 @@ const (
 	WebTLSAlways = "always" // with the self-signed certificate if there is no other
 	WebTLSNever  = "never"
 )
+
+// XClient says who may say for whom he speaks.
+type XClient struct {
+	Networks []netip.Prefix // masked; none by default
+	Login    bool           // also who has logged in
+}
 
 // Relay says who may relay without login.
 type Relay struct {
@@ -92,6 +103,7 @@ type Queue struct {
 type Limits struct {
 	MessageSize           int64 // octets, as announced in SIZE (rfc1870)
 	Recipients            int   // per message
+	Messages              int   // in one connection, whatever becomes of them
 	Connections           int   // at one time, all listeners together
 	ConnectionsPerAddress int   // at one time from one client address
 	Errors                int   // refused commands in one connection, after which it is closed
@@ -111,6 +123,16 @@ const (
 	Implicit      Policy = "implicit"      // TLS from the first octet, certificate valid for the host
 )
 
+// EightBit says what becomes of 8-bit or binary content at a server that does not take it.
+type EightBit string
+
+// The choices.
+const (
+	EightBitRefuse  EightBit = "refuse"  // the message fails with 5.6.3 (rfc6152#3)
+	EightBitConvert EightBit = "convert" // made 7-bit on its way, unless it is signed
+	EightBitSend    EightBit = "send"    // sent as it is
+)
+
 // Delivery says how we hand mail on.
 type Delivery struct {
 	TLS                       Policy // for every destination whose route says nothing else
@@ -118,7 +140,8 @@ type Delivery struct {
 	ConnectionsPerDestination int
 	ConnectTimeout            time.Duration // for one address of one host
 	CommandTimeout            time.Duration // for one reply but that to the final dot (10 minutes, rfc5321#4.5.3.2.6)
-	Source                    []netip.Addr  // local addresses to send from, at most one of each family; empty: the system's choice
+	EightBit                  EightBit
+	Source                    []netip.Addr // local addresses to send from, at most one of each family; empty: the system's choice
 }
 
 // Route is where mail for some domains goes instead of to its MX hosts.

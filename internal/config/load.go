@@ -297,6 +297,9 @@ func (l *loader) finish() {
 	l.resolve(&c.Data)
 	l.resolve(&c.TLS.Certificate)
 	l.resolve(&c.TLS.Key)
+	for i := range c.TLS.Chains {
+		l.resolve(&c.TLS.Chains[i])
+	}
 	if c.Mailboxes.Path == "" {
 		c.Mailboxes.Path = filepath.Join(c.Data, "mailboxes")
 	}
@@ -340,12 +343,17 @@ func (l *loader) checkListeners() {
 	for _, s := range []struct {
 		name      string
 		addresses []string
-	}{{"mx", listen.MX}, {"submission", listen.Submission}, {"submissions", listen.Submissions}, {"web", listen.Web}} {
+	}{{"mx", listen.MX}, {"submission", listen.Submission}, {"submissions", listen.Submissions}, {"lmtp", listen.LMTP}, {"web", listen.Web}} {
 		for _, a := range s.addresses {
 			if other, twice := seen[a]; twice && !strings.HasSuffix(a, ":0") {
 				l.fail([]string{"listen", s.name}, "%q is taken by listen.%s; give each address once", a, other)
 			}
 			seen[a] = s.name
+		}
+	}
+	for _, a := range listen.Proxied {
+		if at := seen[a]; at == "" || at == "web" {
+			l.fail([]string{"listen", "proxied"}, "%q is not among the addresses of mx, submission, submissions and lmtp; give it there as well", a)
 		}
 	}
 }

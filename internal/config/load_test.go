@@ -72,10 +72,12 @@ func TestDefaults(t *testing.T) {
 		Listen: Listen{
 			MX: []string{"127.0.0.1:2525"}, Submission: []string{"127.0.0.1:2587"},
 			Submissions: []string{"127.0.0.1:2465"}, Web: []string{"127.0.0.1:8080"},
+			LMTP: []string{}, Proxied: []string{}, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		},
-		TLS:   TLS{Web: "auto"},
-		Web:   Web{Links: true},
-		Relay: Relay{Networks: []netip.Prefix{}},
+		TLS:     TLS{Web: "auto", Chains: []string{}},
+		XClient: XClient{Networks: []netip.Prefix{}},
+		Web:     Web{Links: true},
+		Relay:   Relay{Networks: []netip.Prefix{}},
 		Queue: Queue{
 			Retry: []time.Duration{
 				time.Minute, 5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour,
@@ -83,11 +85,11 @@ func TestDefaults(t *testing.T) {
 			Expire: 5 * 24 * time.Hour, DelayNotice: 4 * time.Hour,
 		},
 		Limits: Limits{
-			MessageSize: 50_000_000, Recipients: 1000, Connections: 1000, ConnectionsPerAddress: 250, Errors: 20,
+			MessageSize: 50_000_000, Recipients: 1000, Messages: 1000, Connections: 1000, ConnectionsPerAddress: 250, Errors: 20,
 			FreeDisk: 200_000_000, CommandTimeout: 5 * time.Minute, DataTimeout: 5 * time.Minute,
 		},
 		Delivery: Delivery{
-			TLS: Opportunistic, Connections: 100, ConnectionsPerDestination: 20, ConnectTimeout: 30 * time.Second,
+			TLS: Opportunistic, Connections: 100, ConnectionsPerDestination: 20, EightBit: EightBitRefuse, ConnectTimeout: 30 * time.Second,
 			CommandTimeout: 5 * time.Minute, Source: []netip.Addr{},
 		},
 		Mailboxes: Mailboxes{Path: "/etc/onward/onward-data/mailboxes"},
@@ -123,10 +125,12 @@ func TestGood(t *testing.T) {
 		Data:     "/var/lib/onward",
 		Listen: Listen{
 			MX: []string{"127.0.0.1:2525", "[::1]:2525"}, Submission: []string{":587"}, Submissions: []string{":465"}, Web: []string{},
+			LMTP: []string{}, Proxied: []string{}, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		},
-		TLS:   TLS{Certificate: "/etc/onward/fullchain.pem", Key: "/etc/onward/privkey.pem", Web: "auto"},
-		Web:   Web{Links: true},
-		Relay: Relay{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}},
+		TLS:     TLS{Certificate: "/etc/onward/fullchain.pem", Key: "/etc/onward/privkey.pem", Web: "auto", Chains: []string{}},
+		XClient: XClient{Networks: []netip.Prefix{}},
+		Web:     Web{Links: true},
+		Relay:   Relay{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}},
 		Routes: []Route{
 			{Match: "xn--bcher-kva.example", Host: "192.0.2.8", Port: 25, TLS: Require},
 			{Match: "example.com", MX: true, TLS: Require},
@@ -143,11 +147,11 @@ func TestGood(t *testing.T) {
 			Retry: []time.Duration{100 * time.Millisecond, 90 * time.Minute}, Expire: 14 * 24 * time.Hour,
 		},
 		Limits: Limits{
-			MessageSize: 50 << 20, Recipients: 100, Connections: 50, ConnectionsPerAddress: 5, Errors: 3,
+			MessageSize: 50 << 20, Recipients: 100, Messages: 1000, Connections: 50, ConnectionsPerAddress: 5, Errors: 3,
 			FreeDisk: 0, CommandTimeout: time.Minute, DataTimeout: 2 * time.Minute,
 		},
 		Delivery: Delivery{
-			TLS: Require, Connections: 10, ConnectionsPerDestination: 2, ConnectTimeout: 5 * time.Second,
+			TLS: Require, Connections: 10, ConnectionsPerDestination: 2, EightBit: EightBitRefuse, ConnectTimeout: 5 * time.Second,
 			CommandTimeout: time.Minute, Source: []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
 		},
 		User:      User{RunAs: "onward"},

@@ -49,7 +49,7 @@ func routeKeys() []Key {
 	}
 }
 
-func routePolicy() reader[Policy] { return policy("opportunistic", "require", "none", "implicit") }
+func routePolicy() reader[Policy] { return choice(Opportunistic, Require, None, Implicit) }
 
 // RouteFor returns the route for a domain in A-label form, lower case: that of the domain itself, else of the nearest
 // domain above it, else of "*". ok is false if there is none.

@@ -98,11 +98,16 @@ func word(allowed ...string) reader[string] {
 	})
 }
 
-func policy(allowed ...string) reader[Policy] {
-	w := word(allowed...)
-	return reader[Policy]{w.kind, w.allowed, func(v any) (Policy, error) {
+// choice reads one of some words as a type of its own.
+func choice[T ~string](allowed ...T) reader[T] {
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	w := word(words...)
+	return reader[T]{w.kind, w.allowed, func(v any) (T, error) {
 		s, err := w.read(v)
-		return Policy(s), err
+		return T(s), err
 	}}
 }
 
@@ -282,6 +287,17 @@ func listenAddress() reader[string] {
 			host = addr.String()
 		}
 		return net.JoinHostPort(host, strconv.Itoa(int(n))), nil
+	})
+}
+
+// lmtpAddress is a listenAddress or the path of a socket.
+func lmtpAddress() reader[string] {
+	tcp := listenAddress()
+	return textual("address", tcp.allowed+`, or "/path/of/a/socket"`, "an address", func(s string) (string, error) {
+		if strings.HasPrefix(s, "/") {
+			return s, nil
+		}
+		return tcp.read(s)
 	})
 }
 

@@ -46,6 +46,12 @@ func ListenSubmissions(path string) (net.Listener, error) {
 	return listen(filepath.Dir(path), filepath.Base(path), 0o666)
 }
 
+// ListenNeighbours opens a socket at path for programs of our own group. One
+// that was left behind is removed, unless somebody answers.
+func ListenNeighbours(path string) (net.Listener, error) {
+	return listen(filepath.Dir(path), filepath.Base(path), 0o660)
+}
+
 func listen(dir, name string, mode os.FileMode) (net.Listener, error) {
 	path := filepath.Join(dir, name)
 	c, err := dialSocket(path)

@@ -40,8 +40,10 @@ type client struct {
 // extensions are what the EHLO reply offered.
 type extensions struct {
 	pipelining, eightBit, utf8, dsn, startTLS, size, auth bool
+	chunking, binary, requireTLS                          bool
 
 	maxSize int64 // 0: no fixed limit (rfc1870#4)
+	rcptMax int   // recipients of one transaction; 0: not said (rfc9422#4.2)
 	plain   bool
 	login   bool
 	mechs   string
@@ -63,6 +65,20 @@ func parseEHLO(r smtp.Reply) extensions {
 			e.dsn = true
 		case "STARTTLS":
 			e.startTLS = true
+		case "CHUNKING":
+			e.chunking = true // rfc3030#2
+		case "BINARYMIME":
+			e.binary = true // rfc3030#3
+		case "REQUIRETLS":
+			e.requireTLS = true // rfc8689#2
+		case "LIMITS":
+			for p := range strings.FieldsSeq(strings.ToUpper(params)) {
+				if v, ok := strings.CutPrefix(p, "RCPTMAX="); ok {
+					if n, err := strconv.ParseUint(v, 10, 31); err == nil {
+						e.rcptMax = int(n)
+					}
+				}
+			}
 		case "SIZE":
 			e.size = true
 			if n, err := strconv.ParseUint(strings.TrimSpace(params), 10, 64); err == nil {

@@ -30,12 +30,18 @@ func (x *transaction) appendMail(b []byte) []byte {
 	m, ext := x.j.a.Message, x.c.ext
 	b = append(b, "MAIL FROM:"...)
 	b = append(b, x.g.from.Path()...)
-	if ext.size { // rfc1870#6
+	if ext.size && !x.convert { // rfc1870#6; what conversion makes of it is not known yet
 		b = append(b, " SIZE="...)
 		b = strconv.AppendInt(b, x.src.size, 10)
 	}
-	if ext.eightBit && (m.EightBit || m.Params.Body == smtp.Body8BitMIME) {
+	switch {
+	case x.binary:
+		b = append(b, " BODY=BINARYMIME"...) // rfc3030#3
+	case !x.convert && ext.eightBit && (m.EightBit || m.Params.Body == smtp.Body8BitMIME):
 		b = append(b, " BODY=8BITMIME"...) // rfc6152#2
+	}
+	if m.Params.RequireTLS {
+		b = append(b, " REQUIRETLS"...) // rfc8689#4.2.1
 	}
 	if x.utf8 {
 		b = append(b, " SMTPUTF8"...) // rfc6531#3.4

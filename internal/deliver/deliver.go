@@ -95,12 +95,14 @@ type EightBitPolicy uint8
 
 // The policies.
 const (
-	// EightBitSend sends it as it is. rfc6152#3 does not allow that; hosts that
-	// lack the extension pass all octets through, conversion would break
-	// signatures, and a bounce serves nobody.
-	EightBitSend EightBitPolicy = iota
-	// EightBitRefuse fails the message with 5.6.3.
-	EightBitRefuse
+	// EightBitRefuse fails the message with 5.6.3 (rfc6152#3).
+	EightBitRefuse EightBitPolicy = iota
+	// EightBitConvert makes the content 7-bit on its way, unless it is signed,
+	// which conversion would undo; then it is EightBitRefuse.
+	EightBitConvert
+	// EightBitSend sends it as it is. rfc6152#3 does not allow that; most hosts
+	// that lack the extension pass all octets through.
+	EightBitSend
 )
 
 // Options are what a Deliverer needs. The zero value of a field with a default
@@ -125,7 +127,7 @@ type Options struct {
 	// Timeouts and Limits: zero fields take the default.
 	Timeouts Timeouts
 	Limits   Limits
-	// EightBit is for hosts without 8BITMIME.
+	// EightBit is for hosts without 8BITMIME or BINARYMIME.
 	EightBit EightBitPolicy
 	// MaildirRoot is the folder of the local mailboxes; "" if there are none.
 	MaildirRoot string

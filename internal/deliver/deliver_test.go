@@ -40,6 +40,7 @@ backup.example.  MX 10 mx1.example.net.
 backup.example.  MX 20 us2.example.
 backup.example.  MX 30 mx2.example.net.
 us2.example.     A  192.0.2.99
+safe.example.    MX 10 mx1.example.net. SECURE
 both.example.    MX 10 mx.both.example.
 mx.both.example. A    192.0.2.1
 mx.both.example. A    192.0.2.2

@@ -55,6 +55,7 @@ func (j *job) settle(i int, f *fate, p peer) {
 		Recipient: r.ID, Kind: f.kind, Scope: f.scope, At: now, Took: now.Sub(j.start), Attempt: r.Attempts + 1,
 		Host: p.host, Addr: p.addr, TLS: p.tls, Command: f.stage.String(),
 		Heard: f.heard, Cause: f.cause, Status: f.status, Detail: detail,
+		Reports: f.reports && !r.Hidden,
 	}
 }
 

@@ -214,8 +214,19 @@ func (m *maildir) write(ctx context.Context, name string, j *job, i int, r *queu
 		}
 	}()
 	w := newUnixLines(f)
-	if err := src.writeTo(w, make([]byte, blockSize/2)); err != nil {
+	var to io.Writer = w
+	var convert *message.Converter
+	if j.a.Message.Params.Body == smtp.BodyBinaryMIME { // a mailbox has lines
+		convert = message.NewConverter(w)
+		to = convert
+	}
+	if err := src.writeTo(to, make([]byte, blockSize/2)); err != nil {
 		return fmt.Errorf("write the message into the mailbox: %w", err)
+	}
+	if convert != nil {
+		if err := convert.Close(); err != nil {
+			return fmt.Errorf("write the message into the mailbox: %w", err)
+		}
 	}
 	if err := w.flush(); err != nil {
 		return fmt.Errorf("write the message into the mailbox: %w", err)

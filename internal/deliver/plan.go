@@ -30,6 +30,7 @@ type hopKey struct {
 	addr  netip.AddrPort
 	mode  TLSMode
 	lax   bool // AnyCertificate
+	safe  bool // for REQUIRETLS
 	login string
 }
 
@@ -48,10 +49,12 @@ type way struct {
 	passed int // levels that have been walked over
 	hosts  int // how many hosts may still be tried
 	route  *Route
+	// safe says that the message has REQUIRETLS (rfc8689#4.2.1).
+	safe bool
 }
 
-func (d *Deliverer) way(dest queue.Destination) *way {
-	return &way{d: d, dest: dest, hosts: d.opt.Limits.Hosts}
+func (d *Deliverer) way(dest queue.Destination, safe bool) *way {
+	return &way{d: d, dest: dest, hosts: d.opt.Limits.Hosts, safe: safe}
 }
 
 // next returns the hops of the next level, at least one. A fate says that
@@ -136,6 +139,8 @@ func (w *way) byDomain(ctx context.Context) ([]hop, *fate) {
 		return nil, interrupted(stageDNS, context.Cause(ctx))
 	case err != nil:
 		return nil, unresolved(err, false)
+	case w.safe && !answer.Authentic: // rfc8689#4.2.1: the name of the host must be beyond doubt
+		return nil, noRequireTLS(fmt.Errorf("DNSSEC does not vouch for the mail exchangers of %s", w.domain))
 	case len(answer.Records) == 0: // the implicit MX, rfc5321#5.1
 		w.levels = [][]string{{w.domain}}
 		return nil, nil
@@ -235,6 +240,13 @@ func (w *way) hop(host string, a netip.AddrPort) hop {
 		}
 		h.route = r
 		h.key.route, h.key.mode, h.key.lax, h.key.login = string(w.dest), r.TLS, r.AnyCertificate, r.Username
+	}
+	if w.safe && !h.key.safe {
+		if h.route.TLS != Implicit {
+			h.route.TLS = Require
+		}
+		h.route.AnyCertificate = false
+		h.key.safe, h.key.mode, h.key.lax = true, h.route.TLS, false
 	}
 	return h
 }

@@ -56,7 +56,7 @@ func (d *Deliverer) sendGroup(ctx context.Context, j *job, g *group) (*fate, pee
 		}
 	}
 	left := d.opt.Limits.Addresses
-	for way := d.way(j.a.Destination); left > 0; {
+	for way := d.way(j.a.Destination, j.a.Message.Params.RequireTLS); left > 0; {
 		hops, f := way.next(ctx)
 		if f != nil {
 			take(f, peer{})
@@ -162,10 +162,17 @@ func (d *Deliverer) transact(ctx context.Context, c *client, j *job, g *group) (
 		if len(members) == 0 {
 			return nil, false
 		}
-		members = members[:min(len(members), d.opt.Limits.Recipients)]
+		most := d.opt.Limits.Recipients
+		if c.ext.rcptMax > 0 { // rfc9422#4.2
+			most = min(most, c.ext.rcptMax)
+		}
+		members = members[:min(len(members), most)]
 		x := transaction{d: d, c: c, j: j, g: g, members: members, scratch: s}
 		usable = true
-		if x.members = x.check(ctx); len(x.members) == 0 {
+		if f, x.members = x.check(ctx); f != nil {
+			return f, false
+		}
+		if len(x.members) == 0 {
 			continue
 		}
 		usable = false // until we know better: a defect may strike

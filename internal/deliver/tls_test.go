@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -164,6 +165,7 @@ func TestOwnName(t *testing.T) {
 // TestExtensions compares what is said with what the server offers.
 func TestExtensions(t *testing.T) {
 	all := []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 100000"}
+	binary := func(a *queue.Attempt) { a.Message.Params.Body = smtp.BodyBinaryMIME }
 	full := func(a *queue.Attempt) {
 		a.Message.EightBit = true
 		a.Message.Params = smtp.MailParams{UTF8: true, Ret: smtp.RetHeaders, EnvID: "id+1", Auth: "anna@example.org"}
@@ -178,7 +180,7 @@ func TestExtensions(t *testing.T) {
 		mailed, rcpted string
 	}{
 		{"all", all, full, delivered, "SIZE=SZ BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=id+2B1", "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;a+2Bb@example.org"},
-		{"none", []string{}, full, delivered, "", ""},
+		{"none", []string{}, full, "failed message MAIL 5.6.3 eightbit_unsupported", "", ""},
 		{"hidden", all, func(a *queue.Attempt) {
 			a.Recipients[0].Hidden = true
 			a.Recipients[0].Params.Notify = smtp.NotifySuccess | smtp.NotifyFailure | smtp.NotifyDelay
@@ -206,7 +208,10 @@ func TestExtensions(t *testing.T) {
 			a.Inline = []byte("X: \u00fc\r\n\r\nbody\r\n")
 			a.Message.HeaderSize, a.Message.Size = 9, 15
 		}, "failed message MAIL 5.6.7 smtputf8_unsupported", "", ""},
-		{"binary", all, func(a *queue.Attempt) { a.Message.Params.Body = smtp.BodyBinaryMIME }, "failed message MAIL 5.6.3 eightbit_unsupported", "", ""},
+		{"binary", all, binary, "failed message MAIL 5.6.3 eightbit_unsupported", "", ""},
+		{"binary, no chunks", []string{"BINARYMIME"}, binary, "failed message MAIL 5.6.3 eightbit_unsupported", "", ""},
+		{"binary, offered", []string{"BINARYMIME", "CHUNKING"}, binary, delivered, "BODY=BINARYMIME", ""},
+		{"require tls", all, func(a *queue.Attempt) { a.Message.Params.RequireTLS = true }, "failed message MAIL 5.7.30 requiretls_unsupported", "", ""},
 		{"null", []string{}, func(a *queue.Attempt) { a.Message.From = address.Mailbox{} }, delivered, "", ""},
 	}
 	for _, test := range tests {
@@ -232,12 +237,94 @@ func TestExtensions(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEightBit sends what a host does not take.
+func TestEightBit(t *testing.T) {
+	const eight = "From: a@example.org\r\nSubject: test\r\n\r\nGr\xfc\xdfe\r\n"
+	for _, test := range []struct {
+		name         string
+		policy       EightBitPolicy
+		content      string
+		want, params string
+		got          string
+	}{
+		{"refuse", EightBitRefuse, eight, "failed message MAIL 5.6.3 eightbit_unsupported", "", ""},
+		{"send", EightBitSend, eight, delivered, "", "Gr\xfc\xdfe\r\n"},
+		{"convert", EightBitConvert, eight, delivered, "", "Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe\r\n"},
+		{"signed", EightBitConvert, "DKIM-Signature: x\r\n" + eight, "failed message MAIL 5.6.3 eightbit_unsupported", "", ""},
+	} {
+		for _, stored := range []bool{false, true} {
+			t.Run(test.name, func(t *testing.T) {
+				bubble(t, func(w *world) {
+					w.mx1.Extensions = []string{"SIZE"}
+					w.opt.EightBit = test.policy
+					w.begin()
+					a := attempt("example.net", "a@example.net")
+					a.Message.EightBit = true
+					a.Message.Size, a.Message.HeaderSize = int64(len(test.content)), strings.Index(test.content, "\r\n\r\n")+4
+					a.Inline = []byte(test.content)
+					if stored {
+						a.Inline = nil
+						a.Open = func(context.Context) (io.ReadCloser, error) {
+							return io.NopCloser(strings.NewReader(test.content)), nil
+						}
+					}
+					w.expect(w.deliver(a), test.want)
+					if got := w.mx1.Received(); test.got != "" && (len(got) != 1 || !strings.HasSuffix(string(got[0].Content), test.got)) {
+						t.Errorf("got %+v", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestBinary sends content with any octets by BDAT, octet for octet.
+func TestBinary(t *testing.T) {
 	bubble(t, func(w *world) {
-		w.mx1.Extensions = []string{}
-		w.opt.EightBit = EightBitRefuse
+		w.mx1.Extensions = []string{"PIPELINING", "BINARYMIME", "CHUNKING"}
 		w.begin()
-		a := attempt("example.net", "a@example.net")
-		a.Message.EightBit = true
-		w.expect(w.deliver(a), "failed message MAIL 5.6.3 eightbit_unsupported")
+		const content = "Subject: x\r\n\r\n.\r\n\n\r\x00.\r"
+		for range 2 { // the second over the same connection, after no RSET
+			a := attempt("example.net", "a@example.net", "b@example.net")
+			a.Message.Params.Body = smtp.BodyBinaryMIME
+			a.Message.Size, a.Message.HeaderSize, a.Inline = int64(len(content)), 14, []byte(content)
+			w.expect(w.deliver(a), delivered, delivered)
+		}
+		got := w.mx1.Received()
+		if len(got) != 2 || got[1].Chunks != 1 || string(got[1].Content) != "Received: by us\r\n"+content || got[0].Session != got[1].Session {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// TestRequireTLS: nothing is sent to where it would not be kept (rfc8689#4.2.1).
+func TestRequireTLS(t *testing.T) {
+	ask := func(w *world, domain queue.Destination, want string) {
+		a := attempt(domain, "a@"+string(domain))
+		a.Message.Params.RequireTLS = true
+		w.expect(w.deliver(a), want)
+	}
+	bubble(t, func(w *world) {
+		w.mx1.TLS, w.opt.TLS = smtptest.Certificate(t, "mx1.example.net")
+		w.mx1.Extensions = []string{"REQUIRETLS"}
+		w.begin()
+		ask(w, "example.net", "failed message MAIL 5.7.30 requiretls_unsupported") // its MX is not authentic
+		ask(w, "safe.example", delivered)
+		if got := w.mx1.Received(); len(got) != 1 || !got[0].TLS || got[0].FromParams != "REQUIRETLS" {
+			t.Errorf("got %+v", got)
+		}
+	})
+	bubble(t, func(w *world) { // in clear only
+		w.mx1.Extensions = []string{"REQUIRETLS"}
+		w.begin()
+		ask(w, "safe.example", "deferred destination STARTTLS 4.7.4 tls_required")
+	})
+	bubble(t, func(w *world) { // with a certificate that nobody vouches for
+		w.mx1.TLS, _ = smtptest.Certificate(t, "mx1.example.net")
+		w.mx1.Extensions = []string{"REQUIRETLS"}
+		w.begin()
+		ask(w, "safe.example", "deferred destination STARTTLS 4.7.5 tls_failed")
 	})
 }

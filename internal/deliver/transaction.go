@@ -3,8 +3,11 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/onwardmail/onward/internal/message"
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/smtp"
 )
@@ -24,6 +27,8 @@ type transaction struct {
 
 	src      *source
 	utf8     bool
+	convert  bool // the content is made 7-bit
+	binary   bool // the content goes by BDAT
 	reset    bool
 	answered bool // anything but 421 has been heard
 	fates    envelope
@@ -53,6 +58,9 @@ const maxScratch = blockSize
 // steps is how many commands the transaction has.
 func (x *transaction) steps() int {
 	n := len(x.members) + 2
+	if x.binary {
+		n-- // BDAT comes with its content
+	}
 	if x.reset {
 		n++
 	}
@@ -88,24 +96,35 @@ func (x *transaction) timeout(s stage) time.Duration {
 }
 
 // check settles what cannot be sent over this connection at all, before a word
-// is said, and returns the members that are left.
-func (x *transaction) check(ctx context.Context) []int {
+// is said, and returns the members that are left; or the fate of all at this
+// host.
+func (x *transaction) check(ctx context.Context) (*fate, []int) {
 	m, ext := x.j.a.Message, x.c.ext
 	x.utf8 = m.Params.UTF8 || !x.g.from.IsASCII()
 	var f *fate
 	switch {
+	case m.Params.RequireTLS && !ext.requireTLS: // rfc8689#4.2.1
+		f = noRequireTLS(fmt.Errorf("%s does not offer REQUIRETLS", x.c.peer.host))
+	case m.Params.Body == smtp.BodyBinaryMIME && ext.binary && ext.chunking: // rfc3030#3
+		x.binary = true
 	case m.Params.Body == smtp.BodyBinaryMIME:
-		f = noEightBit("BINARYMIME") // rfc3030#3: only BDAT could carry it
-	case m.EightBit && !ext.eightBit && x.d.opt.EightBit == EightBitRefuse:
-		f = noEightBit("8BITMIME")
+		f = x.mayConvert(ctx, "BINARYMIME")
+	case m.EightBit && !ext.eightBit && x.d.opt.EightBit != EightBitSend:
+		f = x.mayConvert(ctx, "8BITMIME")
+	}
+	switch {
+	case f != nil:
 	case x.utf8 && !ext.utf8:
 		if f = x.withoutUTF8(ctx); f == nil {
 			x.utf8 = false
 		}
 	}
 	if f != nil {
+		if f.elsewhere { // another host may do
+			return f, nil
+		}
 		x.j.settleAll(x.members, f, x.c.peer)
-		return nil
+		return nil, nil
 	}
 	left := x.members[:0]
 	for _, i := range x.members {
@@ -118,7 +137,7 @@ func (x *transaction) check(ctx context.Context) []int {
 		}
 		left = append(left, i)
 	}
-	return left
+	return nil, left
 }
 
 // withoutUTF8 looks whether a message that came with SMTPUTF8 can do without: a
@@ -137,6 +156,24 @@ func (x *transaction) withoutUTF8(ctx context.Context) *fate {
 	return nil
 }
 
+// mayConvert settles that the content is made 7-bit for a host that lacks an
+// extension, or why not: nothing that is signed is touched.
+func (x *transaction) mayConvert(ctx context.Context, extension string) *fate {
+	if x.d.opt.EightBit == EightBitRefuse {
+		return noEightBit(extension)
+	}
+	raw, err := storedHeader(ctx, x.j.a)
+	if err != nil {
+		return unread(err)
+	}
+	h, err := message.ParseHeader(raw)
+	if err != nil || message.Signed(h) || !isASCII(raw) {
+		return noEightBit(extension) // a signature would not hold, or the header section is not 7-bit itself
+	}
+	x.convert = true
+	return nil
+}
+
 // carryOut speaks. The fate is for all members without an outcome; nil if every
 // one has one or is due in another transaction.
 func (x *transaction) carryOut(ctx context.Context) *fate {
@@ -149,7 +186,7 @@ func (x *transaction) carryOut(ctx context.Context) *fate {
 	}
 	defer src.close()
 	x.src = src
-	if limit := x.c.ext.maxSize; limit > 0 && src.size > limit {
+	if limit := x.c.ext.maxSize; limit > 0 && src.size > limit && !x.convert {
 		x.j.settleAll(x.members, tooLarge(src.size, limit), x.c.peer)
 		return nil
 	}
@@ -305,7 +342,11 @@ func (x *transaction) decide(ctx context.Context) *fate {
 		return nil
 	}
 	var heard smtp.Reply
-	f := x.finish(ctx, x.content, &heard)
+	send := x.content
+	if x.binary {
+		send = x.chunk
+	}
+	f := x.finish(ctx, send, &heard)
 	if f == nil && heard.Code/100 == 2 {
 		x.settleAccepted(heard)
 		return nil
@@ -328,6 +369,7 @@ func (x *transaction) settleAccepted(r smtp.Reply) {
 		x.rcpt[k] = nil
 	}
 	done := accepted(stageContent, r)
+	done.reports = x.c.ext.dsn // rfc3461#5.2.2
 	for k, i := range x.members {
 		switch f := x.rcpt[k]; {
 		case f != nil:
@@ -374,10 +416,32 @@ func (x *transaction) content() error {
 	if x.src.rest != nil && x.read == nil {
 		x.read = make([]byte, blockSize/2)
 	}
-	if err := x.src.writeTo(&x.dots, x.read); err != nil {
+	if x.convert {
+		c := message.NewConverter(&x.dots)
+		if err := x.src.writeTo(c, x.read); err != nil {
+			return err
+		}
+		if err := c.Close(); err != nil {
+			return err
+		}
+	} else if err := x.src.writeTo(&x.dots, x.read); err != nil {
 		return err
 	}
 	if err := x.dots.Close(); err != nil {
+		return err
+	}
+	return x.blocks.flush()
+}
+
+// chunk sends the content as it is, in one piece (rfc3030#2).
+func (x *transaction) chunk() error {
+	if x.src.rest != nil && x.read == nil {
+		x.read = make([]byte, blockSize/2)
+	}
+	x.blocks.buf = append(x.blocks.buf, "BDAT "...)
+	x.blocks.buf = strconv.AppendInt(x.blocks.buf, x.src.size, 10)
+	x.blocks.buf = append(x.blocks.buf, " LAST\r\n"...)
+	if err := x.src.writeTo(&x.blocks, x.read); err != nil {
 		return err
 	}
 	return x.blocks.flush()

@@ -78,6 +78,8 @@ type fate struct {
 	detail string
 	// elsewhere says that another host of the destination may do better.
 	elsewhere bool
+	// reports says that the host reports deliveries itself, if it was asked to.
+	reports bool
 	// lost says that the connection is of no use any more.
 	lost bool
 	// rank orders fates of several hosts: the one that tells most is reported.
@@ -367,6 +369,14 @@ func tooLarge(size, limit int64) *fate {
 func noUTF8(scope queue.Scope, what string) *fate {
 	return failure(stageMail, scope, "smtputf8_unsupported", "5.6.7",
 		fmt.Errorf("%s has characters beyond ASCII, and the server does not offer SMTPUTF8", what))
+}
+
+// noRequireTLS is the fate of a message with REQUIRETLS where the next host
+// cannot be trusted to keep it (rfc8689#4.2.1).
+func noRequireTLS(err error) *fate {
+	f := failure(stageMail, queue.ScopeMessage, "requiretls_unsupported", "5.7.30", err)
+	f.elsewhere = true
+	return f
 }
 
 // noEightBit is the fate of what needs 8BITMIME or BINARYMIME at a host

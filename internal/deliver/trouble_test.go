@@ -40,7 +40,7 @@ func TestCauses(t *testing.T) {
 		}
 	}
 	for _, want := range strings.Fields(`dns_timeout dns_servfail domain_not_found null_mx no_addresses connect_refused
-		connect_timeout network_unreachable connection_lost greeting_timeout tls_failed tls_required protocol_error next_hop_loop
+		connect_timeout network_unreachable connection_lost greeting_timeout tls_failed tls_required requiretls_unsupported protocol_error next_hop_loop
 		maildir_failed smtputf8_unsupported eightbit_unsupported size_exceeded auth_failed_smarthost local_error`) {
 		if !found[want] {
 			t.Errorf("nothing comes to the cause %q", want)

@@ -94,7 +94,7 @@ func pattern(want string) *regexp.Regexp {
 	s := regexp.QuoteMeta(want)
 	s = strings.ReplaceAll(s, "ID", "[0-9a-z]{12}")
 	s = strings.ReplaceAll(s, "REF", "[0-9a-z]{4}(-[0-9a-z]{4}){3}")
-	s = strings.ReplaceAll(s, "KEYWORDS", `(\n250[- ][A-Z0-9]+( [A-Z0-9 -]+)?)+`)
+	s = strings.ReplaceAll(s, "KEYWORDS", `(\n250[- ][A-Z0-9]+( [A-Z0-9= -]+)?)+`)
 	return regexp.MustCompile("^" + s + "$")
 }
 

@@ -247,6 +247,13 @@ func (c *content) commit(ctx context.Context) reply.Reply {
 	case c.scan.Received() > message.MaxReceived: // rfc5321#6.3
 		return reply.TooManyReceived(strconv.Itoa(message.MaxReceived))
 	}
+	if m.params.Body == smtp.BodyBinaryMIME { // the body may have any octets, the header section may not (rfc3030#3)
+		var lines smtp.LineScanner
+		lines.Scan(c.scan.Bytes())
+		if lines.End(); lines.Bare() {
+			return reply.BareLineEnding()
+		}
+	}
 	e, err := c.entry(ctx)
 	if err != nil {
 		return m.h.trouble("read the header section of a message", m.peer, err)

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/onwardmail/onward/internal/config"
@@ -27,9 +28,10 @@ const (
 	selfSignedLife = 10 * 365 * 24 * time.Hour
 )
 
-// loadCertificate reads the configured certificate, or the self-signed one,
-// which it makes at the first start.
-func (s *Server) loadCertificate(c *config.Config) (*tls.Certificate, error) {
+// loadCertificates reads the configured certificates, or the self-signed one,
+// which it makes at the first start. The first one is shown to clients that do
+// not name a host, or one that none is for.
+func (s *Server) loadCertificates(c *config.Config) ([]*tls.Certificate, error) {
 	certFile, keyFile := c.TLS.Certificate, c.TLS.Key
 	if certFile == "" {
 		certFile, keyFile = filepath.Join(c.Data, selfSignedCert), filepath.Join(c.Data, selfSignedKey)
@@ -45,33 +47,71 @@ func (s *Server) loadCertificate(c *config.Config) (*tls.Certificate, error) {
 			}
 		}
 	}
+	first, err := s.loadCertificate(certFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	certs := []*tls.Certificate{first}
+	for _, file := range c.TLS.Chains {
+		cert, err := s.loadCertificate(file, file)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	if c.TLS.Certificate != "" && !slices.ContainsFunc(certs, func(cert *tls.Certificate) bool { return cert.Leaf.VerifyHostname(c.Hostname) == nil }) {
+		s.log.Warn("no certificate is for the host name; clients that check will refuse it", "file", certFile, "hostname", c.Hostname)
+	}
+	return certs, nil
+}
+
+func (s *Server) loadCertificate(certFile, keyFile string) (*tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("the certificate %s and its key %s cannot be used: %w; both must be PEM files that belong together (tls.certificate, tls.key)", certFile, keyFile, err)
 	}
-	leaf, err := x509.ParseCertificate(cert.Certificate[0])
-	if err != nil {
-		return nil, fmt.Errorf("the certificate %s cannot be read: %w", certFile, err)
+	if cert.Leaf == nil {
+		if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+			return nil, fmt.Errorf("the certificate %s cannot be read: %w", certFile, err)
+		}
 	}
-	cert.Leaf = leaf
-	if now := time.Now(); now.After(leaf.NotAfter) {
-		s.log.Warn("the certificate has expired; clients will refuse it: renew it and reload (SIGHUP)", "file", certFile, "since", leaf.NotAfter)
-	} else if c.TLS.Certificate != "" && leaf.VerifyHostname(c.Hostname) != nil {
-		s.log.Warn("the certificate is not for the host name; clients that check will refuse it", "file", certFile, "hostname", c.Hostname)
+	if now := time.Now(); now.After(cert.Leaf.NotAfter) {
+		s.log.Warn("the certificate has expired; clients will refuse it: renew it and reload (SIGHUP)", "file", certFile, "since", cert.Leaf.NotAfter)
 	}
 	return &cert, nil
 }
 
-// tlsConfig is asked at each handshake, so that Reload takes effect at once.
+// newTLS makes the configuration of all handshakes. It is one for the life of
+// the server, because the keys of session tickets are in it (rfc8446#4.6.1);
+// which certificates there are is asked at each handshake, so that Reload takes
+// effect at once.
+func (s *Server) newTLS() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12, // rfc8996, rfc9325#3.1.1
+		GetCertificate: s.certificateFor,
+	}
+}
+
+// certificateFor finds the certificate for the host that the client names
+// (rfc6066#3).
+func (s *Server) certificateFor(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	certs := *s.certs.Load()
+	if hello.ServerName != "" {
+		for _, c := range certs {
+			if hello.SupportsCertificate(c) == nil {
+				return c, nil
+			}
+		}
+	}
+	return certs[0], nil
+}
+
+// tlsConfig is for handshakes; nil while there is no certificate.
 func (s *Server) tlsConfig() *tls.Config {
-	cert := s.cert.Load()
-	if cert == nil {
+	if s.certs.Load() == nil {
 		return nil
 	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS12, // rfc8996, rfc9325#3.1.1
-		Certificates: []tls.Certificate{*cert},
-	}
+	return s.tls
 }
 
 func makeSelfSigned(hostname, certFile, keyFile string) error {

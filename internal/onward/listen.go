@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 
 	"github.com/onwardmail/onward/internal/config"
+	"github.com/onwardmail/onward/internal/control"
 	"github.com/onwardmail/onward/internal/smtpd"
 )
 
@@ -25,6 +27,7 @@ const (
 	serviceMX          = "mx"
 	serviceSubmission  = "submission"
 	serviceSubmissions = "submissions"
+	serviceLMTP        = "lmtp"
 	serviceWeb         = "web"
 )
 
@@ -53,6 +56,7 @@ func (s *Server) open(c *config.Config) ([]listener, error) {
 		{serviceMX, c.Listen.MX, smtpd.MX()},
 		{serviceSubmission, c.Listen.Submission, smtpd.Submission()},
 		{serviceSubmissions, c.Listen.Submissions, smtpd.Submissions()},
+		{serviceLMTP, c.Listen.LMTP, smtpd.LMTP()},
 		{serviceWeb, c.Listen.Web, smtpd.Profile{}},
 	} {
 		if ls := passed[svc.name]; len(ls) > 0 {
@@ -69,7 +73,11 @@ func (s *Server) open(c *config.Config) ([]listener, error) {
 				}
 				return nil, err
 			}
-			all = append(all, listener{l, svc.name, svc.profile})
+			profile := svc.profile
+			if slices.Contains(c.Listen.Proxied, addr) {
+				profile.Proxies = c.Listen.Proxies
+			}
+			all = append(all, listener{l, svc.name, profile})
 		}
 	}
 	return all, nil
@@ -78,6 +86,13 @@ func (s *Server) open(c *config.Config) ([]listener, error) {
 func (s *Server) listen(service, addr string) (net.Listener, error) {
 	if s.opt.Listen != nil {
 		return s.opt.Listen(service, addr)
+	}
+	if strings.HasPrefix(addr, "/") {
+		l, err := control.ListenNeighbours(addr)
+		if err != nil {
+			return nil, fmt.Errorf("listen.%s: %w", service, err)
+		}
+		return l, nil
 	}
 	l, err := net.Listen("tcp", addr)
 	switch {

@@ -110,7 +110,8 @@ type Server struct {
 	controlSocket net.Listener
 	// sendmailSocket is the same for listen.sendmail; nil without it.
 	sendmailSocket net.Listener
-	cert           atomic.Pointer[tls.Certificate]
+	certs          atomic.Pointer[[]*tls.Certificate] // at least one
+	tls            *tls.Config
 	low            *diskWatch
 
 	mu     sync.Mutex // guards config
@@ -148,11 +149,12 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 		s.opt.Control = control.Listen
 	}
 	c := opt.Config
-	cert, err := s.loadCertificate(c)
+	certs, err := s.loadCertificates(c)
 	if err != nil {
 		return s, err
 	}
-	s.cert.Store(cert)
+	s.certs.Store(&certs)
+	s.tls = s.newTLS()
 	if s.listeners, err = s.open(c); err != nil {
 		return s, err
 	}
@@ -402,11 +404,11 @@ func (s *Server) Reload() error {
 	defer s.mu.Unlock()
 	restart := needRestart(s.opt.Config, c)
 	c = asStarted(s.opt.Config, c)
-	cert, err := s.loadCertificate(c)
+	certs, err := s.loadCertificates(c)
 	if err != nil {
 		return fmt.Errorf("the configuration is not changed: %w", err)
 	}
-	s.cert.Store(cert)
+	s.certs.Store(&certs)
 	s.config = c
 	s.low.least.Store(c.Limits.FreeDisk)
 	if s.opt.Level != nil {

@@ -137,14 +137,28 @@ func (w *world) mailText() string {
 				b.WriteString(" as " + m.Login)
 			}
 			to := slices.Clone(m.To)
+			for i, p := range m.ToParams {
+				to[i] = "<" + to[i] + ">" + asked(p)
+			}
 			slices.Sort(to)
-			fmt.Fprintf(&b, " to <%s>\n", strings.Join(to, "> <"))
+			fmt.Fprintf(&b, "%s to %s\n", asked(m.FromParams), strings.Join(to, " "))
 			b.WriteString(indent(steady(machineRead(string(m.Content)))))
 			all = append(all, b.String())
 		}
 	}
 	slices.Sort(all)
 	return strings.Join(all, "")
+}
+
+// usual are the parameters that every message has.
+var usual = regexp.MustCompile(`SIZE=\d+ ?|BODY=8BITMIME ?`)
+
+// asked is the rest of the parameters.
+func asked(params string) string {
+	if params = strings.TrimSpace(usual.ReplaceAllString(params, "")); params == "" {
+		return ""
+	}
+	return " (" + params + ")"
 }
 
 func (w *world) maildirText() string {

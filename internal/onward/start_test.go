@@ -406,7 +406,7 @@ func TestReloadCertificate(t *testing.T) {
 		defer c.Close()
 		return c.ConnectionState().PeerCertificates[0]
 	}
-	first := w.server.cert.Load().Leaf
+	first := (*w.server.certs.Load())[0].Leaf
 	if !shown().Equal(first) {
 		t.Fatal("the first certificate is not shown")
 	}
@@ -508,5 +508,73 @@ func TestRestartDelivers(t *testing.T) {
 	defer cancel()
 	if mails, err := w.hosts[0].Wait(ctx, 1); err != nil || len(mails) != 1 {
 		t.Errorf("it is not delivered: %v", err)
+	}
+}
+
+// TestServerNames: a client that names a host gets the certificate for it, and
+// resumes its session, also after a reload (rfc8446#2.2).
+func TestServerNames(t *testing.T) {
+	w := newWorld(t, txtar.Parse([]byte("-- config.toml --\n[tls]\nchains = [\"second.pem\"]\n")), true, func(dir string) {
+		server, _ := smtptest.Certificate(t, "mail.example.net")
+		pair := server.Certificates[0]
+		key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chain := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})...)
+		if err := os.WriteFile(filepath.Join(dir, "second.pem"), chain, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	cache := tls.NewLRUClientSessionCache(4)
+	meet := func(name string) tls.ConnectionState {
+		t.Helper()
+		c, err := tls.Dial("tcp", w.server.Addrs("submissions")[0].String(),
+			&tls.Config{InsecureSkipVerify: true, ServerName: name, ClientSessionCache: cache})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := bufio.NewReader(c).ReadString('\n'); err != nil { // the ticket comes before the greeting
+			t.Fatal(err)
+		}
+		return c.ConnectionState()
+	}
+	for name, want := range map[string]string{"mx.example.org": "mx.example.org", "mail.example.net": "mail.example.net", "other.example": "mx.example.org"} {
+		if got := meet(name).PeerCertificates[0].DNSNames[0]; got != want {
+			t.Errorf("a client that asks for %s gets the certificate of %s", name, got)
+		}
+	}
+	if !meet("mail.example.net").DidResume {
+		t.Error("the session was not resumed")
+	}
+}
+
+// TestLMTPSocket: neighbours on this machine may use a socket.
+func TestLMTPSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lmtp.sock")
+	s, err := New(t.Context(), Options{Config: load(t, t.TempDir(), fmt.Sprintf("[listen]\nmx = []\nsubmission = []\nsubmissions = []\nweb = []\nlmtp = [%q]\n", path))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	k := &talk{t, c, bufio.NewReader(c)}
+	if got := k.hear(); !strings.Contains(got, "LMTP") {
+		t.Errorf("the server says %s", got)
+	}
+	if got := k.say("LHLO a.example"); !strings.HasPrefix(got, "250 ") {
+		t.Errorf("the server says %s", got)
+	}
+	k.say("QUIT")
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket stays: %v", err)
 	}
 }

@@ -104,6 +104,12 @@ func (s *Server) deliverOptions(c *config.Config, names dns.Resolver) deliver.Op
 		Hostname: c.Hostname, Resolver: names, Dial: s.opt.Dial, Routes: routes(c), Port: s.opt.MXPort,
 		MXTLS: tlsMode(c.Delivery.TLS), MaildirRoot: c.Mailboxes.Path, OwnAddress: s.ownAddress, Logger: s.log,
 	}
+	switch c.Delivery.EightBit {
+	case config.EightBitConvert:
+		o.EightBit = deliver.EightBitConvert
+	case config.EightBitSend:
+		o.EightBit = deliver.EightBitSend
+	}
 	o.Limits.Connections = c.Delivery.ConnectionsPerDestination
 	o.Timeouts.Connect = c.Delivery.ConnectTimeout
 	if t := c.Delivery.CommandTimeout; t > 0 {
@@ -133,8 +139,9 @@ func (s *Server) ownAddress(a netip.AddrPort) bool {
 func (s *Server) smtpdOptions(c *config.Config) smtpd.Options {
 	return smtpd.Options{
 		Hostname: c.Hostname, HelpURL: helpURL(c), LinkURL: linkURL(c), TLS: s.tlsConfig,
-		MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients, MaxErrors: c.Limits.Errors,
+		MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients, MaxMails: c.Limits.Messages, MaxErrors: c.Limits.Errors,
 		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
+		XClient: c.XClient.Networks, XClientLogin: c.XClient.Login,
 		CommandWait: c.Limits.CommandTimeout, BlockWait: c.Limits.DataTimeout, Log: s.log,
 	}
 }

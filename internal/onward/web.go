@@ -19,12 +19,7 @@ func (s *Server) serveWeb(l net.Listener) error {
 
 // webTLS shows the certificate that is in force at each handshake, so that
 // Reload takes effect at once.
-func (s *Server) webTLS() *tls.Config {
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS12, // rfc8996, rfc9325#3.1.1
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil },
-	}
-}
+func (s *Server) webTLS() *tls.Config { return s.newTLS() }
 
 // webOverTLS decides for an address whether pages are served there over TLS:
 // by tls.web, and if that is "auto" where people come from outside and there is

@@ -314,6 +314,8 @@ func (w *world) startHost(ip string, how []string) {
 			h.Login, h.Password, _ = strings.Cut(value, ":")
 		case "name":
 			h.Hostname = value
+		case "offers":
+			h.Extensions = strings.Split(strings.ReplaceAll(value, "_", " "), ",")
 		case "plain": // no extensions
 			h.Extensions = []string{}
 		default:
@@ -457,7 +459,7 @@ func (w *world) entry(words []string) error {
 // clientTLS trusts the certificate that the server shows now.
 func (w *world) clientTLS() *tls.Config {
 	pool := x509.NewCertPool()
-	pool.AddCert(w.server.cert.Load().Leaf)
+	pool.AddCert((*w.server.certs.Load())[0].Leaf)
 	return &tls.Config{RootCAs: pool, ServerName: w.server.config.Hostname, MinVersion: tls.VersionTLS12}
 }
 
@@ -561,7 +563,7 @@ func (w *world) breakPart(part string) error {
 	case "queue":
 		return w.server.queue.Close()
 	case "certificate":
-		w.server.cert.Store(nil)
+		w.server.certs.Store(nil)
 	case "lookup":
 		w.server.resolver.Directory = panicking{w.server.resolver.Directory}
 	default:

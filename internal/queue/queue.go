@@ -270,6 +270,9 @@ type Outcome struct {
 	Status string
 	// Detail is the technical text of an error, for operators. Untrusted.
 	Detail string
+	// Reports says that the host that took the mail was told what the sender
+	// asked to hear, and reports it itself (rfc3461#5.2.2). It is not stored.
+	Reports bool `json:"-"`
 }
 
 // Content is a message's octets on their way in. The first InlineMax octets

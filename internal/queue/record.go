@@ -41,13 +41,20 @@ func (m *Manager) compose(j *job, outcomes []Outcome, now time.Time) *Record {
 	schedule := m.schedule
 	m.mu.Unlock()
 	rec := &Record{Now: now, Changes: make([]Change, len(outcomes))}
-	var failed, delayed []Fate
+	var failed, delayed, delivered, relayed []Fate
 	for i := range outcomes {
 		o, r := &outcomes[i], j.Recipients[i]
 		c := Change{ID: r.ID, Outcome: o}
 		switch o.Kind {
 		case Success:
 			c.Event = Succeeded
+			kind, to := dsn.Relayed, &relayed // rfc3461#5.2.3
+			if j.Recipients[i].Destination == Maildir {
+				kind, to = dsn.Delivered, &delivered // rfc3461#5.2.1
+			}
+			if send, _ := dsn.Decide(j.Message.Basis, j.Message.From, r.Params.Notify, kind); send && !o.Reports {
+				*to = append(*to, Fate{r, o})
+			}
 		case Failure:
 			c.Event = Failed
 			if send, cause := dsn.Decide(j.Message.Basis, j.Message.From, r.Params.Notify, dsn.Failed); send {
@@ -70,6 +77,9 @@ func (m *Manager) compose(j *job, outcomes []Outcome, now time.Time) *Record {
 	if !m.report(rec, dsn.Failed, &j.Job, failed, now) || !m.report(rec, dsn.Delayed, &j.Job, delayed, now) {
 		rec.withoutReports(schedule)
 	}
+	// Good news that cannot be told undoes nothing.
+	m.report(rec, dsn.Delivered, &j.Job, delivered, now)
+	m.report(rec, dsn.Relayed, &j.Job, relayed, now)
 	return rec
 }
 
@@ -79,7 +89,7 @@ func (m *Manager) compose(j *job, outcomes []Outcome, now time.Time) *Record {
 func (rec *Record) withoutReports(s Schedule) {
 	for i := range rec.Changes {
 		c := &rec.Changes[i]
-		c.Delayed = false
+		c.Delayed, c.Report = false, 0
 		if c.Event == Failed && c.Suppress == "" {
 			c.Event = Troubled
 			c.Due = s.Next(c.Outcome.Attempt, rec.Now, rec.Now.Add(s.Expire), rand.Float64())
@@ -100,7 +110,9 @@ func (m *Manager) report(rec *Record, kind dsn.Kind, j *Job, fates []Fate, now t
 		return false
 	}
 	if e == nil {
-		rec.nobodyToTell()
+		if kind == dsn.Failed || kind == dsn.Delayed {
+			rec.nobodyToTell()
+		}
 		return true
 	}
 	expires := m.Expires(now)
@@ -108,6 +120,13 @@ func (m *Manager) report(rec *Record, kind dsn.Kind, j *Job, fates []Fate, now t
 		r.State, r.Due, r.Expires = Waiting, now, expires
 	}
 	rec.Reports = append(rec.Reports, e)
+	for _, f := range fates {
+		for i := range rec.Changes {
+			if rec.Changes[i].Outcome == f.Outcome {
+				rec.Changes[i].Report = e.Message.ID
+			}
+		}
+	}
 	return true
 }
 

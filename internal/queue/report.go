@@ -67,6 +67,9 @@ func (rp *Reporter) Compose(ctx context.Context, kind dsn.Kind, m *Message, fate
 		MessageID: message.MessageID(rp.Random(), rp.Hostname),
 		Header:    header, Size: m.Size, Ret: m.Params.Ret,
 	}
+	if m.Params.RequireTLS {
+		report.Ret, body = smtp.RetHeaders, nil // rfc8689#5: the report may go another way than the message
+	}
 	if body != nil {
 		report.Body = bytes.NewReader(body)
 	}

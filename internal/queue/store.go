@@ -58,6 +58,9 @@ type Change struct {
 	Suppress string
 	// Delayed notes that a notice of delay goes with this record.
 	Delayed bool
+	// Report is the report of Record that tells of it, 0 if none does or there is
+	// only one about the message.
+	Report ID
 }
 
 // Record is what one attempt came to: states, log rows and reports in one

@@ -192,8 +192,15 @@ func SenderSyntax(why string) Reply { return say(senderSyntax, why) }
 // offer (rfc5321#4.1.1.11).
 func ParameterUnknown(keyword string) Reply { return say(parameterUnknown, keyword) }
 
+// TooManyMessages occurs when a connection has said MAIL as often as LIMITS told
+// it that it may (rfc9422#4.1).
+func TooManyMessages(hostname string) Reply { return say(tooManyMessages, hostname) }
+
 // ParameterValue occurs when a parameter's value is malformed.
 func ParameterValue(keyword, rule string) Reply { return say(parameterValue, keyword, rule) }
+
+// XClientDenied occurs when a client says XCLIENT and may not, by what rule.
+func XClientDenied(what string) Reply { return say(xclientDenied, what) }
 
 // MessageTooLarge occurs when a message is larger than we take, by SIZE at MAIL
 // or really (rfc1870#6).
@@ -270,6 +277,10 @@ func Queued(id string) Reply { return say(queued, id) }
 // TooManyReceived occurs when a message has passed through too many servers
 // (rfc5321#6.3).
 func TooManyReceived(limit string) Reply { return say(tooManyReceived, limit) }
+
+// BinaryNeedsBdat occurs when DATA is said for content that has no lines
+// (rfc3030#3).
+func BinaryNeedsBdat() Reply { return say(binaryNeedsBdat) }
 
 // BareLineEnding occurs when content has a CR or LF on its own
 // (rfc5321#2.3.8).

@@ -52,9 +52,11 @@ const (
 	authRequired
 	tlsRequired
 	senderOK
+	tooManyMessages
 	senderSyntax
 	parameterUnknown
 	parameterValue
+	xclientDenied
 	messageTooLarge
 	messageTooLargeContent
 	storageLow
@@ -71,6 +73,7 @@ const (
 	tooManyRecipients
 	forwardingLoop
 	startContent
+	binaryNeedsBdat
 	queued
 	tooManyReceived
 	bareLineEnding
@@ -89,8 +92,8 @@ func cite(c ...string) []string { return c }
 // definitions is the catalogue. It is written once, here, and never changed
 // while the program runs.
 var definitions = [last]Definition{
-	greeting:     {"greeting", 220, "", "{host} ESMTP Onward", Connect, false, cite("rfc5321#4.2", "rfc5321#3.1")},
-	lmtpGreeting: {"lmtp-greeting", 220, "", "{host} LMTP Onward", Connect, false, cite("rfc2033#4")},
+	greeting:     {"greeting", 220, "", "{host} ESMTP Onward", Connect | XClient, false, cite("rfc5321#4.2", "rfc5321#3.1")},
+	lmtpGreeting: {"lmtp-greeting", 220, "", "{host} LMTP Onward", Connect | XClient, false, cite("rfc2033#4")},
 
 	tooManyConnections:   {"too-many-connections", 421, "4.3.2", "{host} has as many connections as it takes; please try again in a few minutes", Connect, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	tooManyFromAddress:   {"too-many-from-address", 421, "4.7.0", "{host}: too many connections from your address; close some and try again", Connect, true, cite("rfc5321#3.8")},
@@ -112,7 +115,7 @@ var definitions = [last]Definition{
 	notImplemented: {"not-implemented", 502, "5.5.1", "{verb} is known here and not offered", Auth | Bdat | Vrfy | Expn | Help | StartTLS | Helo | Unknown, false, cite("rfc5321#4.2.4")},
 	helloFirst:     {"hello-first", 503, "5.5.1", "Say EHLO first", AnyCommand, false, cite("rfc5321#4.1.4")},
 	mailFirst:      {"mail-first", 503, "5.5.1", "Say MAIL FROM first", Rcpt | Data | Bdat, false, cite("rfc5321#3.3")},
-	mailNested:     {"mail-nested", 503, "5.5.1", "A transaction is open already; finish it or say RSET", Mail | Rcpt | Data, false, cite("rfc5321#4.1.4")},
+	mailNested:     {"mail-nested", 503, "5.5.1", "A transaction is open already; finish it or say RSET", Mail | Rcpt | Data | XClient, false, cite("rfc5321#4.1.4")},
 	noRecipients:   {"no-recipients", 503, "5.5.1", "No recipient has been accepted; say RCPT TO first", Data | Bdat, false, cite("rfc5321#3.3")},
 
 	done: {"done", 250, "2.0.0", "OK", Rset | Noop | Bdat, false, cite("rfc5321#4.1.1.5", "rfc5321#4.1.1.9", "rfc3030#2")},
@@ -142,14 +145,16 @@ var definitions = [last]Definition{
 	tlsRequired:          {"tls-required", 530, "5.7.0", "Must issue a STARTTLS command first, then log in with AUTH", Mail | Rcpt | Data | Bdat | Vrfy | Expn, false, cite("rfc3207#4", "rfc8314#3.3")},
 
 	senderOK:               {"sender-ok", 250, "2.1.0", "Sender OK", Mail, false, cite("rfc5321#4.1.1.2")},
+	tooManyMessages:        {"too-many-messages", 421, "4.5.0", "{host}: that is as many messages as one connection takes; open another", Mail, true, cite("rfc9422#4.1", "rfc5321#3.8")},
 	senderSyntax:           {"sender-syntax", 501, "5.1.7", "Cannot read the sender address: {why}", Mail, false, cite("rfc5321#4.1.1.2", "rfc3463#3.2")},
 	parameterUnknown:       {"parameter-unknown", 555, "5.5.4", "Parameter {keyword} was not offered", Mail | Rcpt, false, cite("rfc5321#4.1.1.11")},
-	parameterValue:         {"parameter-value", 501, "5.5.4", "Parameter {keyword}: {rule}", Mail | Rcpt | Bdat, false, cite("rfc5321#4.1.1.11")},
+	parameterValue:         {"parameter-value", 501, "5.5.4", "Parameter {keyword}: {rule}", Mail | Rcpt | Bdat | XClient, false, cite("rfc5321#4.1.1.11")},
+	xclientDenied:          {"xclient-denied", 550, "5.7.0", "Your address may not use XCLIENT: {what}", XClient, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
 	messageTooLarge:        {"message-too-large", 552, "5.3.4", "The message is larger than the {limit} octets that we take", Mail, false, cite("rfc1870#6.1", "rfc3463#3.4")},
 	messageTooLargeContent: {"message-too-large-content", 552, "5.3.4", "The message is larger than the {limit} octets that we take; nothing of it was kept", Content | Bdat, false, cite("rfc1870#6.3", "rfc5321#4.5.3.1.7")},
 	storageLow:             {"storage-low", 452, "4.3.1", "Not enough storage at the moment; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
 	senderNotOwned:         {"sender-not-owned", 553, "5.7.1", "{sender} is not an address that login {login} may send as", Mail, false, cite("rfc6409#6.1")},
-	nonASCIIAddress:        {"non-ascii-address", 553, "5.6.7", "The address has characters beyond ASCII and this server cannot take such an address", Mail | Rcpt, false, cite("rfc6531#3.5")},
+	nonASCIIAddress:        {"non-ascii-address", 553, "5.6.7", "The address has characters beyond ASCII; say SMTPUTF8 in MAIL to use such an address", Mail | Rcpt | Vrfy, false, cite("rfc6531#3.5")},
 
 	recipientOK:       {"recipient-ok", 250, "2.1.5", "Recipient OK", Rcpt | Vrfy, false, cite("rfc5321#4.1.1.3")},
 	willForward:       {"will-forward", 251, "2.1.5", "User not local; will forward to {target}", Rcpt | Vrfy, false, cite("rfc5321#3.4", "rfc5321#4.2.3")},
@@ -163,6 +168,7 @@ var definitions = [last]Definition{
 	forwardingLoop:    {"forwarding-loop", 550, "5.4.6", "{recipient}: the forwarding leads back to itself; its owner must mend it", Rcpt, false, cite("rfc5321#6.3", "rfc3463#3.5")},
 
 	startContent:    {"start-content", 354, "", "Send the message; end it with a line that has only a dot", Data, false, cite("rfc5321#4.1.1.4")},
+	binaryNeedsBdat: {"binary-needs-bdat", 503, "5.5.1", "Content with BODY=BINARYMIME is sent with BDAT, not with DATA", Data, false, cite("rfc3030#3")},
 	queued:          {"queued", 250, "2.0.0", "Accepted and stored; queued as {id}", Content | Bdat, false, cite("rfc5321#4.1.1.4", "rfc5321#6.1")},
 	tooManyReceived: {"too-many-received", 554, "5.4.6", "The message has passed through more than {limit} servers; it is going round in a loop", Content | Bdat, false, cite("rfc5321#6.3", "rfc3463#3.5")},
 	bareLineEnding:  {"bare-line-ending", 554, "5.6.0", "The message has a CR or LF that is not part of a CR LF; lines must end with CR LF", Content | Bdat, false, cite("rfc5321#2.3.8", "rfc5321#4.1.1.4")},

@@ -45,11 +45,14 @@ const (
 	Vrfy
 	Expn
 	Help
+	// XClient is a proxy that says whom it speaks for. Its answer is that to the
+	// connection of the client.
+	XClient
 	// Unknown is a line that is no command of ours.
 	Unknown
 
 	// AnyCommand is every stage at which a command has been read.
-	AnyCommand = Helo | StartTLS | Auth | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Vrfy | Expn | Help
+	AnyCommand = Helo | StartTLS | Auth | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Vrfy | Expn | Help | XClient
 	// Anywhere is every stage.
 	Anywhere = AnyCommand | Connect | Content | Unknown
 )

@@ -34,6 +34,7 @@ var legal = map[Stage][]int{
 	Vrfy:     {250, 251, 252, 450, 451, 530, 550, 551, 553, 556},
 	Expn:     {250, 252, 451, 530, 550, 504},
 	Help:     {211, 214, 504},
+	XClient:  {220, 550, 554}, // the greeting of the client's connection
 	Unknown:  {},
 }
 
@@ -57,7 +58,7 @@ func TestCatalogue(t *testing.T) {
 		switch {
 		case d.Enhanced == "":
 			// rfc2034#4: not in the greeting, the answer to EHLO and HELO, and 3xx.
-			if d.Code/100 != 3 && d.Stages&^(Connect|Helo) != 0 {
+			if d.Code/100 != 3 && d.Stages&^(Connect|Helo|XClient) != 0 {
 				t.Errorf("%s lacks its enhanced code", d.Name)
 			}
 		case !enhanced.MatchString(d.Enhanced) || int(d.Enhanced[0]-'0') != d.Code/100:
@@ -111,7 +112,7 @@ func every(t *testing.T, text string) map[string]Reply {
 		"MailboxUnknown": MailboxUnknown(box), "RelayDenied": RelayDenied(box), "RecipientRefused": RecipientRefused(text),
 		"RecipientSyntax": RecipientSyntax(text), "TooManyRecipients": TooManyRecipients(),
 		"ForwardingLoop": ForwardingLoop(box), "StartContent": StartContent(), "Queued": Queued(text),
-		"TooManyReceived": TooManyReceived(text), "BareLineEnding": BareLineEnding(), "HeaderTooLarge": HeaderTooLarge(text),
+		"TooManyReceived": TooManyReceived(text), "TooManyMessages": TooManyMessages(text), "BinaryNeedsBdat": BinaryNeedsBdat(), "XClientDenied": XClientDenied(text), "BareLineEnding": BareLineEnding(), "HeaderTooLarge": HeaderTooLarge(text),
 		"TryLater": TryLater(), "TryLaterHello": TryLaterHello(text), "DirectoryDown": DirectoryDown(), "CannotVerify": CannotVerify(),
 		"ExpandRefused": ExpandRefused(),
 	}

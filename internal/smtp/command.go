@@ -26,12 +26,13 @@ const (
 	HELP
 	STARTTLS // rfc3207#4
 	AUTH     // rfc4954#4
+	XCLIENT  // Postfix XCLIENT_README
 	verbs
 )
 
 var verbNames = [verbs]string{
 	"", "EHLO", "HELO", "LHLO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP",
-	"STARTTLS", "AUTH",
+	"STARTTLS", "AUTH", "XCLIENT",
 }
 
 // String returns the verb in capitals, "" for Unknown.
@@ -50,6 +51,8 @@ func (v Verb) MaxLine() int {
 		return MaxMailLine
 	case RCPT:
 		return MaxRcptLine
+	case XCLIENT:
+		return MaxXClientLine
 	case AUTH:
 		return MaxAuthLine
 	default:

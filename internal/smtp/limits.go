@@ -21,6 +21,10 @@ const (
 	// MaxAuthLine is what one line of an AUTH exchange may have (rfc4954#4).
 	MaxAuthLine = 12288
 
+	// MaxXClientLine is what XCLIENT may have: two names and an address of IPv6 in
+	// xtext.
+	MaxXClientLine = 1024
+
 	// MaxTextLine is the least that must be taken of a line of content. We
 	// take any: content is not read by the line.
 	MaxTextLine = 1000 // rfc5321#4.5.3.1.6

@@ -30,6 +30,9 @@ func (in *incoming) refuse(r reply.Reply) {
 
 // data answers DATA (rfc5321#4.1.1.4).
 func (s *Session) data(ctx context.Context, _ string) Next {
+	if s.binary { // rfc3030#3: a final dot could be part of the content
+		return s.answer(reply.BinaryNeedsBdat())
+	}
 	if no := s.openContent(ctx); !no.IsZero() {
 		return s.answer(no)
 	}
@@ -150,13 +153,8 @@ func (s *Session) bdat(ctx context.Context, arg string) Next {
 }
 
 // bdatRefused reads the octets of a chunk that is not wanted, so that what is
-// in them is not taken for commands, and says no after them (rfc3030#2). A
-// client that was not told of CHUNKING has no chunk to send: it is answered at
-// once.
+// in them is not taken for commands, and says no after them (rfc3030#2).
 func (s *Session) bdatRefused(arg string, no reply.Reply) Next {
-	if !s.options.Chunking {
-		return s.answer(no)
-	}
 	size, _, err := smtp.ParseBdat(arg)
 	if err != nil {
 		return s.bye(misread(err))
@@ -181,7 +179,7 @@ func (s *Session) ChunkPiece(p []byte) {
 		return
 	}
 	s.incoming.lines.Scan(p)
-	s.Piece(p, s.incoming.lines.Bare())
+	s.Piece(p, !s.binary && s.incoming.lines.Bare())
 }
 
 // ChunkRead is the event that all octets of a chunk have been read. What BDAT
@@ -201,7 +199,9 @@ func (s *Session) ChunkRead(ctx context.Context) Next {
 		return s.answer(reply.Done())
 	}
 	unfinished := in.lines.End()
-	if in.lines.Bare() {
+	if s.binary {
+		// Any octets, to the last: no line is completed (rfc3030#3).
+	} else if in.lines.Bare() {
 		in.refuse(reply.BareLineEnding())
 	} else if unfinished {
 		s.Piece([]byte("\r\n"), false) // stored content ends with a whole line

@@ -71,6 +71,8 @@ func dialogue(v smtp.Verb) (row, bool) {
 		return row{v, greeted, user, (*Session).expn}, true
 	case smtp.HELP:
 		return row{v, greeted, 0, (*Session).help}, true
+	case smtp.XCLIENT:
+		return row{v, greeted, apart, (*Session).xclient}, true
 	default:
 		return row{}, false
 	}
@@ -116,9 +118,13 @@ func (s *Session) check(r row, arg string) reply.Reply {
 		return reply.CommandUnknown(r.verb.String())
 	case r.flags&smtpOnly != 0 && s.profile.LMTP: // rfc2033#4.1
 		return reply.NotImplemented(r.verb.String())
+	case r.verb == smtp.XCLIENT && len(s.options.XClient) == 0:
+		return reply.CommandUnknown(r.verb.String())
+	case r.verb == smtp.XCLIENT && !s.mayXClient():
+		return reply.XClientDenied("it is not among those that speak for others")
 	case r.verb == smtp.AUTH && !s.profile.Login:
 		return reply.AuthNotHere()
-	case r.verb == smtp.BDAT && !s.options.Chunking, r.verb == smtp.STARTTLS && s.options.TLS == nil:
+	case r.verb == smtp.STARTTLS && s.options.TLS == nil:
 		return reply.NotImplemented(r.verb.String())
 	case r.least >= known && s.stage < known: // rfc5321#4.1.4
 		return reply.HelloFirst()
@@ -168,16 +174,25 @@ func (s *Session) hello(arg string, extended bool) reply.Reply {
 	return reply.Reply{}
 }
 
+// maxLimit is the largest figure that LIMITS can say, six digits (rfc9422#4).
+const maxLimit = 999_999
+
 // keywords are the lines of the answer to EHLO in the present state.
 func (s *Session) keywords() []string {
 	words := []string{
 		"PIPELINING", // rfc2920#3
 		"SIZE " + strconv.FormatInt(s.options.MaxSize, 10), // rfc1870#3
 		"8BITMIME",            // rfc6152#2
+		"BINARYMIME",          // rfc3030#3
+		"CHUNKING",            // rfc3030#2
+		"SMTPUTF8",            // rfc6531#3.1
+		"DSN",                 // rfc3461#4
 		"ENHANCEDSTATUSCODES", // rfc2034#3
+		"LIMITS RCPTMAX=" + strconv.Itoa(min(s.options.MaxRecipients, maxLimit)) +
+			" MAILMAX=" + strconv.Itoa(min(s.options.MaxMails, maxLimit)), // rfc9422#4
 	}
-	if s.options.Chunking {
-		words = append(words, "CHUNKING") // rfc3030#2
+	if s.peer.TLS != nil {
+		words = append(words, "REQUIRETLS") // rfc8689#2: over TLS only
 	}
 	if s.options.TLS != nil && s.peer.TLS == nil {
 		words = append(words, "STARTTLS") // rfc3207#4
@@ -185,12 +200,18 @@ func (s *Session) keywords() []string {
 	if s.mayLogIn() {
 		words = append(words, "AUTH "+strings.Join(mechanisms(), " ")) // rfc4954#3
 	}
+	if s.mayXClient() {
+		words = append(words, s.xclientKeywords())
+	}
 	return append(words, "HELP")
 }
 
 // offered are the extensions with parameters, in the present state.
 func (s *Session) offered() smtp.Extensions {
-	x := smtp.ExtSize | smtp.Ext8BitMIME
+	x := smtp.ExtSize | smtp.Ext8BitMIME | smtp.ExtBinaryMIME | smtp.ExtSMTPUTF8 | smtp.ExtDSN
+	if s.peer.TLS != nil {
+		x |= smtp.ExtRequireTLS
+	}
 	if s.profile.Login && s.peer.TLS != nil {
 		x |= smtp.ExtAuth // rfc4954#5
 	}
@@ -212,6 +233,9 @@ func (s *Session) startTLS(context.Context, string) Next {
 
 // mail answers MAIL (rfc5321#4.1.1.2).
 func (s *Session) mail(ctx context.Context, arg string) Next {
+	if s.mails++; s.mails > s.options.MaxMails { // rfc9422#4.1: refused ones count
+		return s.answer(reply.TooManyMessages(s.options.Hostname))
+	}
 	from, params, err := smtp.ParseMail(arg, s.offered())
 	if err != nil {
 		return s.answer(misread(err))
@@ -233,7 +257,7 @@ func (s *Session) mail(ctx context.Context, arg string) Next {
 		r = reply.SenderOK()
 	}
 	s.transaction = t
-	s.utf8 = params.UTF8
+	s.utf8, s.binary = params.UTF8, params.Body == smtp.BodyBinaryMIME
 	s.stage = mailing
 	return s.answer(r)
 }
@@ -303,10 +327,6 @@ func (s *Session) vrfy(ctx context.Context, arg string) Next {
 	}
 	a, err := smtp.ParseVerify(arg, s.offered().Has(smtp.ExtSMTPUTF8))
 	if err != nil {
-		var e *smtp.Error
-		if errors.As(err, &e) && e.Fault == smtp.FaultNonASCII {
-			return s.answer(reply.RecipientSyntax(e.Rule)) // 553 5.6.7 is not for VRFY without SMTPUTF8
-		}
 		return s.answer(misread(err))
 	}
 	r := s.handler.Verify(ctx, s.peer, a)
@@ -322,7 +342,7 @@ func (s *Session) expn(context.Context, string) Next { return s.answer(reply.Exp
 // help answers HELP with or without a topic (rfc5321#4.1.1.8).
 func (s *Session) help(context.Context, string) Next {
 	var words []string
-	for v := smtp.EHLO; v <= smtp.AUTH; v++ {
+	for v := smtp.EHLO; v <= smtp.XCLIENT; v++ {
 		if r, ok := dialogue(v); ok && s.speaks(r) {
 			words = append(words, v.String())
 		}
@@ -341,12 +361,12 @@ func (s *Session) speaks(r row) bool {
 	switch r.verb {
 	case smtp.AUTH:
 		return s.profile.Login
-	case smtp.BDAT:
-		return s.options.Chunking
 	case smtp.STARTTLS:
 		return s.options.TLS != nil
 	case smtp.EXPN:
 		return false
+	case smtp.XCLIENT:
+		return s.mayXClient()
 	}
 	return true
 }

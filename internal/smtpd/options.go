@@ -19,13 +19,15 @@
 // It does not resolve, store or check anything, and it knows no accounts.
 //
 // RFC 5321 (SMTP), 1870 (SIZE), 2033 (LMTP), 2034 (enhanced codes), 2920
-// (PIPELINING), 3030 (CHUNKING), 3207 (STARTTLS), 4954 (AUTH), 6152
-// (8BITMIME), 6409 (submission), 8314 (implicit TLS).
+// (PIPELINING), 3030 (CHUNKING, BINARYMIME), 3207 (STARTTLS), 3461 (DSN), 4954
+// (AUTH), 6152 (8BITMIME), 6409 (submission), 6531 (SMTPUTF8), 8314 (implicit
+// TLS), 8689 (REQUIRETLS), 9422 (LIMITS).
 package smtpd
 
 import (
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/onwardmail/onward/internal/smtp"
@@ -36,6 +38,7 @@ import (
 const (
 	DefaultMaxSize          = 50 << 20
 	DefaultMaxRecipients    = 1000 // rfc5321#4.5.3.1.8 has 100
+	DefaultMaxMails         = 1000
 	DefaultMaxErrors        = 20
 	DefaultMaxLoginFailures = 3
 	DefaultMaxConnections   = 10000
@@ -67,6 +70,8 @@ type Options struct {
 	// MaxRecipients is how many a transaction may have, at least
 	// smtp.MinRecipients.
 	MaxRecipients int
+	// MaxMails is how many MAIL commands a session may have (rfc9422#4.1).
+	MaxMails int
 	// MaxErrors is how many 5xx a client may draw before a message of its is
 	// accepted; then it hears 421.
 	MaxErrors int
@@ -81,8 +86,10 @@ type Options struct {
 	// message, TLSWait for a handshake.
 	CommandWait, BlockWait, ContentTime, TLSWait time.Duration
 
-	// Chunking offers CHUNKING (rfc3030).
-	Chunking bool
+	// XClient are the networks whose clients may say for whom they speak, by
+	// XCLIENT; XClientLogin, that they may say who has logged in.
+	XClient      []netip.Prefix
+	XClientLogin bool
 
 	// Log hears of defects and of trouble with listeners; nobody does if nil.
 	Log *slog.Logger
@@ -96,6 +103,7 @@ func (o Options) withDefaults() *Options {
 	}
 	o.MaxSize = max(or(o.MaxSize, DefaultMaxSize), smtp.MinMessageSize)
 	o.MaxRecipients = max(or(o.MaxRecipients, DefaultMaxRecipients), smtp.MinRecipients)
+	o.MaxMails = or(o.MaxMails, DefaultMaxMails)
 	o.MaxErrors = or(o.MaxErrors, DefaultMaxErrors)
 	o.MaxLoginFailures = or(o.MaxLoginFailures, DefaultMaxLoginFailures)
 	o.MaxConnections = or(o.MaxConnections, DefaultMaxConnections)
@@ -130,6 +138,10 @@ type Profile struct {
 	// LMTP says that LHLO is spoken and that each recipient has a reply of its
 	// own after the content (rfc2033).
 	LMTP bool
+	// Proxies, if there are any, are the networks of the proxies that alone may
+	// connect, and whose every connection begins with a header of the PROXY
+	// protocol.
+	Proxies []netip.Prefix
 }
 
 // MX is port 25: mail from other servers, no logins.

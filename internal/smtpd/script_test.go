@@ -69,8 +69,8 @@ func world(t *testing.T, files *txtar.Archive, listen func(string) (net.Listener
 		word, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 		n, _ := strconv.Atoi(value)
 		switch word {
-		case "chunking":
-			o.Chunking = true
+		case "max-mails":
+			o.MaxMails = n
 		case "no-tls":
 			o.TLS = nil
 		case "no-certificate":

@@ -28,6 +28,7 @@ type Server struct {
 
 	sessions atomic.Uint64 // that have begun; names them
 	refused  atomic.Uint64
+	waiting  atomic.Int64 // connections of proxies that owe their header
 
 	mu        sync.Mutex // guards what follows
 	stopping  bool
@@ -100,7 +101,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, p Profile) error {
 		switch {
 		case err == nil:
 			wait = 0
-			s.accept(nc, p)
+			if len(p.Proxies) > 0 {
+				s.acceptProxied(nc, p)
+			} else {
+				s.accept(nc, p)
+			}
 		case errors.Is(err, net.ErrClosed) || ctx.Err() != nil:
 			return nil
 		case passing(err):

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/onwardmail/onward/internal/reply"
 	"github.com/onwardmail/onward/internal/sasl"
@@ -63,18 +64,21 @@ type Session struct {
 	profile Profile
 	handler transaction.Handler
 	peer    *transaction.Peer
+	origin  netip.Addr // whom the connection came from, whatever XCLIENT says later
 
 	stage    stage
 	opened   bool // Handler.Connect has been called, and Close has not
 	spoken   bool // a command has been read
 	errors   int  // 5xx since the last message that was accepted
 	failures int  // rejected logins
+	mails    int  // MAIL commands, whatever became of them
 
 	mechanism sasl.Mechanism // of the AUTH exchange that is under way
 
 	transaction transaction.Transaction
 	accepted    int // recipients
 	utf8        bool
+	binary      bool // the content may have any octets, and comes by BDAT only
 
 	incoming incoming
 
@@ -89,7 +93,7 @@ func NewSession(o Options, p Profile, h transaction.Handler, peer *transaction.P
 }
 
 func newSession(o *Options, p Profile, h transaction.Handler, peer *transaction.Peer) *Session {
-	return &Session{options: o, profile: p, handler: h, peer: peer}
+	return &Session{options: o, profile: p, handler: h, peer: peer, origin: peer.Remote.Addr()}
 }
 
 // Idle reports whether nothing would be lost if the connection closed now: no
@@ -187,7 +191,7 @@ func (s *Session) forget() {
 	s.transaction = nil
 	s.incoming = incoming{}
 	s.accepted = 0
-	s.utf8 = false
+	s.utf8, s.binary = false, false
 	if s.stage > known {
 		s.stage = known
 	}

@@ -160,34 +160,32 @@ func TestEveryCommandInEveryState(t *testing.T) {
 		"NOOP " + strings.Repeat("x", 600), "AUTH " + strings.Repeat("x", 13000), "MAIL FROM:<a@b.example> " + strings.Repeat("x", 1500),
 	}
 	for name, p := range prologues() {
-		for _, chunking := range []bool{false, true} {
-			start := func() *driver {
-				d := drive(t, p.profile, Options{Chunking: chunking})
-				for _, line := range p.lines {
-					d.line(line)
-				}
-				return d
+		start := func() *driver {
+			d := drive(t, p.profile, Options{})
+			for _, line := range p.lines {
+				d.line(line)
 			}
-			for _, command := range commands {
-				d := start()
-				d.line(command)
-				for i := 0; i < 3 && d.next.Do != Close; i++ {
-					d.line("NOOP")
-				}
-				d.end()
-			}
-			for event, give := range map[string]func(*Session) Next{
-				"timeout": (*Session).Timeout, "shutting down": (*Session).ShuttingDown, "defect": (*Session).Defect,
-			} {
-				d := start()
-				d.after2(give(d.session))
-				if d.next.Do != Close {
-					t.Errorf("%s, %s: does not close", name, event)
-				}
-				d.end()
-			}
-			start().end() // the client goes away
+			return d
 		}
+		for _, command := range commands {
+			d := start()
+			d.line(command)
+			for i := 0; i < 3 && d.next.Do != Close; i++ {
+				d.line("NOOP")
+			}
+			d.end()
+		}
+		for event, give := range map[string]func(*Session) Next{
+			"timeout": (*Session).Timeout, "shutting down": (*Session).ShuttingDown, "defect": (*Session).Defect,
+		} {
+			d := start()
+			d.after2(give(d.session))
+			if d.next.Do != Close {
+				t.Errorf("%s, %s: does not close", name, event)
+			}
+			d.end()
+		}
+		start().end() // the client goes away
 	}
 }
 
@@ -208,7 +206,7 @@ func TestNoMailWithoutLogin(t *testing.T) {
 			"EHLO a", "HELO a", "STARTTLS", "MAIL FROM:<a@b.example>", "RCPT TO:<anna@example.org>", "DATA", ".", "BDAT 3 LAST", "RSET",
 			"AUTH PLAIN", "AUTH LOGIN", "*", "AGFubmEAd3Jvbmc=", "AUTH PLAIN AG5vYm9keQB4", "AUTH PLAIN AGRvd24AeA==", "VRFY anna",
 		})).Draw(t, "lines")
-		d := drive(t, p, Options{Chunking: true, MaxErrors: 1000, MaxLoginFailures: 1000})
+		d := drive(t, p, Options{MaxErrors: 1000, MaxLoginFailures: 1000})
 		for _, line := range lines {
 			if d.next.Do != Close {
 				d.line(line)
@@ -231,7 +229,7 @@ func FuzzSession(f *testing.F) {
 			t.Skip("the handler would panic, as it should")
 		}
 		for _, p := range prologues() {
-			d := drive(t, p.profile, Options{Chunking: true})
+			d := drive(t, p.profile, Options{})
 			for _, line := range append(p.lines, strings.Split(text, "\n")...) {
 				if d.next.Do != Close {
 					d.line(line)
@@ -258,7 +256,7 @@ func conversation() string {
 func play(t *testing.T, text string, n int) (said, notes string) {
 	t.Helper()
 	h := &recorder{}
-	s := NewServer(h, Options{Hostname: "mx.example.org", MaxSize: 66000, Chunking: true})
+	s := NewServer(h, Options{Hostname: "mx.example.org", MaxSize: 66000})
 	near, far := smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
 	go func() {
 		for rest := text; rest != ""; {

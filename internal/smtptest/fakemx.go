@@ -63,6 +63,8 @@ type Mail struct {
 	ToParams   []string
 	// Content is the message without its framing.
 	Content []byte
+	// Chunks is how many chunks it came in, by BDAT; 0: by DATA.
+	Chunks int
 	// Bare says that the content had a CR or LF on its own.
 	Bare bool
 	At   time.Time

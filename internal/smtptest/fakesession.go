@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -109,6 +110,8 @@ func (s *fakeSession) command(line string) bool {
 		return s.rcptTo(arg)
 	case "data":
 		return s.data()
+	case "bdat":
+		return s.bdat(arg)
 	case "rset":
 		s.mail = nil
 		return s.say(s.f.reply(stage, arg, "250 2.0.0 Reset"))
@@ -262,7 +265,34 @@ func (s *fakeSession) data() bool {
 	if m.Content, m.Bare, ok = s.content(); !ok {
 		return false
 	}
-	said = s.f.reply("content", string(m.Content), "250 2.0.0 Kept")
+	return s.keep(m)
+}
+
+// bdat takes a chunk as it is.
+func (s *fakeSession) bdat(arg string) bool {
+	digits, last, _ := strings.Cut(arg, " ")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return s.say("501 5.5.4 No size")
+	}
+	chunk := make([]byte, n)
+	if _, err := io.ReadFull(s.r, chunk); err != nil {
+		return false
+	}
+	if s.mail == nil || len(s.mail.To) == 0 {
+		return s.say("503 5.5.1 RCPT first")
+	}
+	s.mail.Content = append(s.mail.Content, chunk...)
+	s.mail.Chunks++
+	if !strings.EqualFold(last, "LAST") {
+		return s.say("250 2.0.0 More")
+	}
+	return s.keep(*s.mail)
+}
+
+// keep answers a whole message.
+func (s *fakeSession) keep(m Mail) bool {
+	said := s.f.reply("content", string(m.Content), "250 2.0.0 Kept")
 	s.mail = nil
 	if strings.HasPrefix(said, "2") {
 		m.At = time.Now()

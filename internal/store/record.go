@@ -158,10 +158,14 @@ func (q *Queue) Record(ctx context.Context, rec *queue.Record) error {
 	err := q.db.write(ctx, size, func(c *conn) error {
 		defects = nil
 		reports := reportsByParent(rec.Reports)
-		told := make(map[queue.ID]bool, len(reports))
+		told := make(map[queue.ID]bool, len(rec.Reports))
 		for i := range rec.Changes {
 			ch := &rec.Changes[i]
-			failed, err := q.record(c, ch, rec.Now, reports[ch.ID.Message])
+			report := ch.Report
+			if report == 0 {
+				report = reports[ch.ID.Message]
+			}
+			tells, err := q.record(c, ch, rec.Now, report)
 			var not *notAllowedError
 			if errors.As(err, &not) {
 				defects = append(defects, err)
@@ -170,10 +174,10 @@ func (q *Queue) Record(ctx context.Context, rec *queue.Record) error {
 			if err != nil {
 				return err
 			}
-			told[ch.ID.Message] = told[ch.ID.Message] || failed
+			told[report] = told[report] || tells
 		}
 		for _, e := range rec.Reports {
-			if e.Message.Parent != 0 && !told[e.Message.Parent] {
+			if e.Message.Parent != 0 && !told[e.Message.ID] {
 				continue
 			}
 			if err := q.insert(c, queue.Lease{}, e); err != nil {
@@ -266,6 +270,9 @@ func (q *Queue) record(c *conn, ch *queue.Change, now time.Time, report queue.ID
 			row.Note = "no report: " + ch.Suppress
 			told = false
 		}
+	}
+	if ch.Event == queue.Succeeded && ch.Report != 0 { // as the sender asked (rfc3461#4.1)
+		told = true
 	}
 	if ch.Delayed && t.To == queue.Waiting {
 		r.Delayed, told = true, true
