@@ -101,13 +101,20 @@ type Queue struct {
 
 // Limits bound what a client may take.
 type Limits struct {
-	MessageSize           int64 // octets, as announced in SIZE (rfc1870)
-	Recipients            int   // per message
-	Messages              int   // in one connection, whatever becomes of them
-	Connections           int   // at one time, all listeners together
-	ConnectionsPerAddress int   // at one time from one client address
-	Errors                int   // refused commands in one connection, after which it is closed
-	FreeDisk              int64 // octets free on the disk of Data, below which new mail is refused with 452 4.3.1
+	MessageSize           int64          // octets, as announced in SIZE (rfc1870)
+	Recipients            int            // per message
+	Messages              int            // in one connection, whatever becomes of them
+	Connections           int            // at one time, all listeners together
+	ConnectionsPerAddress int            // at one time from one client address
+	ConnectionsPerNetwork int            // at one time from one IPv4 /24 or IPv6 /48
+	ConnectionRate        int            // new connections a minute from one client address; 0: any
+	MessageRate           int            // messages a minute from one client address without login; 0: any
+	Receiving             int            // messages on their way in at one time
+	Block                 time.Duration  // how long an address is refused after a session that ended by errors; 0: never
+	GreetPause            time.Duration  // how long a stranger waits for the greeting; 0: nobody waits
+	Known                 []netip.Prefix // no strangers: rates, block and pause are not for them
+	Errors                int            // refused commands in one connection, after which it is closed
+	FreeDisk              int64          // octets free on the disk of Data, below which new mail is refused with 452 4.3.1
 	CommandTimeout        time.Duration
 	DataTimeout           time.Duration
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,7 +141,9 @@ func (s *Server) smtpdOptions(c *config.Config) smtpd.Options {
 	return smtpd.Options{
 		Hostname: c.Hostname, HelpURL: helpURL(c), LinkURL: linkURL(c), TLS: s.tlsConfig,
 		MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients, MaxMails: c.Limits.Messages, MaxErrors: c.Limits.Errors,
-		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress,
+		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress, MaxPerNetwork: c.Limits.ConnectionsPerNetwork,
+		ConnectRate: c.Limits.ConnectionRate, MailRate: c.Limits.MessageRate, MaxContents: c.Limits.Receiving,
+		BlockTime: c.Limits.Block, GreetPause: c.Limits.GreetPause, Known: slices.Concat(c.Limits.Known, c.Relay.Networks),
 		XClient: c.XClient.Networks, XClientLogin: c.XClient.Login,
 		CommandWait: c.Limits.CommandTimeout, BlockWait: c.Limits.DataTimeout, Log: s.log,
 	}

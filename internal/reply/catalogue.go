@@ -1,6 +1,11 @@
 package reply
 
-import "github.com/onwardmail/onward/internal/address"
+import (
+	"strconv"
+	"time"
+
+	"github.com/onwardmail/onward/internal/address"
+)
 
 // Greeting occurs when a client has connected and we are ready (rfc5321#4.2).
 func Greeting(hostname string) Reply { return say(greeting, hostname) }
@@ -16,6 +21,51 @@ func TooManyConnections(hostname string) Reply { return say(tooManyConnections, 
 // TooManyFromAddress occurs when one client address has too many connections
 // open.
 func TooManyFromAddress(hostname string) Reply { return say(tooManyFromAddress, hostname) }
+
+// TooManyFromNetwork occurs when one network has too many connections open.
+func TooManyFromNetwork(hostname string) Reply { return say(tooManyFromNetwork, hostname) }
+
+// ConnectingTooOften occurs when an address opens connections faster than it
+// may.
+func ConnectingTooOften(hostname string, wait time.Duration) Reply {
+	return say(connectingTooOften, hostname, span(wait))
+}
+
+// AddressBlocked occurs when an address connects soon after its sessions ended
+// because of errors.
+func AddressBlocked(hostname string, wait time.Duration) Reply {
+	return say(addressBlocked, hostname, span(wait))
+}
+
+// SpokeFirst occurs when a client sends something before the greeting
+// (rfc5321#4.3.1).
+func SpokeFirst(hostname string) Reply { return say(spokeFirst, hostname) }
+
+// MakingRoom occurs when the server is full and the client keeps still
+// (rfc5321#3.8).
+func MakingRoom(hostname string) Reply { return say(makingRoom, hostname) }
+
+// ServerBusy occurs when as many messages are on their way in as memory is kept
+// for.
+func ServerBusy(hostname string) Reply { return say(serverBusy, hostname) }
+
+// SendingTooFast occurs when an address begins messages faster than it may.
+func SendingTooFast(wait time.Duration) Reply { return say(sendingTooFast, span(wait)) }
+
+// span is a time to wait in words, rounded up.
+func span(d time.Duration) string {
+	n, unit := int64((d+time.Second-1)/time.Second), "second"
+	switch {
+	case d > 2*time.Hour:
+		n, unit = int64((d+time.Hour-1)/time.Hour), "hour"
+	case d > 2*time.Minute:
+		n, unit = int64((d+time.Minute-1)/time.Minute), "minute"
+	}
+	if n != 1 {
+		unit += "s"
+	}
+	return strconv.FormatInt(n, 10) + " " + unit
+}
 
 // ShuttingDown occurs when the server stops while a client is connected
 // (rfc5321#3.8).

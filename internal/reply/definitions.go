@@ -10,6 +10,12 @@ const (
 	lmtpGreeting
 	tooManyConnections
 	tooManyFromAddress
+	tooManyFromNetwork
+	connectingTooOften
+	addressBlocked
+	spokeFirst
+	makingRoom
+	serverBusy
 	shuttingDown
 	timedOut
 	tooManyErrors
@@ -57,6 +63,7 @@ const (
 	parameterUnknown
 	parameterValue
 	xclientDenied
+	sendingTooFast
 	messageTooLarge
 	messageTooLargeContent
 	storageLow
@@ -97,6 +104,12 @@ var definitions = [last]Definition{
 
 	tooManyConnections:   {"too-many-connections", 421, "4.3.2", "{host} has as many connections as it takes; please try again in a few minutes", Connect, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	tooManyFromAddress:   {"too-many-from-address", 421, "4.7.0", "{host}: too many connections from your address; close some and try again", Connect, true, cite("rfc5321#3.8")},
+	tooManyFromNetwork:   {"too-many-from-network", 421, "4.7.0", "{host}: too many connections from your network; close some and try again", Connect, true, cite("rfc5321#3.8")},
+	connectingTooOften:   {"connecting-too-often", 421, "4.7.0", "{host}: too many connections from your address in a short time; come back in {wait}", Connect, true, cite("rfc5321#3.8")},
+	addressBlocked:       {"address-blocked", 421, "4.7.0", "{host}: too many errors came from your address; come back in {wait}", Connect, true, cite("rfc5321#3.8")},
+	spokeFirst:           {"spoke-first", 554, "5.5.0", "{host}: you spoke before the greeting; a mail server waits for it", Connect, false, cite("rfc5321#3.1", "rfc5321#4.3.1")},
+	makingRoom:           {"making-room", 421, "4.3.2", "{host} is full and needs this connection for others; please try again in a few minutes", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
+	serverBusy:           {"server-busy", 421, "4.3.2", "{host} is receiving as much mail as it can at a time; please try again in a few minutes", Data | Bdat, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	shuttingDown:         {"shutting-down", 421, "4.3.2", "{host} is shutting down; please try again in a few minutes", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	timedOut:             {"timed-out", 421, "4.4.2", "{host} has waited too long for you; closing the connection", Anywhere, true, cite("rfc5321#4.5.3.2", "rfc3463#3.5")},
 	tooManyErrors:        {"too-many-errors", 421, "4.7.0", "{host}: too many errors on this connection; closing it", Anywhere, true, cite("rfc5321#3.8")},
@@ -150,6 +163,7 @@ var definitions = [last]Definition{
 	parameterUnknown:       {"parameter-unknown", 555, "5.5.4", "Parameter {keyword} was not offered", Mail | Rcpt, false, cite("rfc5321#4.1.1.11")},
 	parameterValue:         {"parameter-value", 501, "5.5.4", "Parameter {keyword}: {rule}", Mail | Rcpt | Bdat | XClient, false, cite("rfc5321#4.1.1.11")},
 	xclientDenied:          {"xclient-denied", 550, "5.7.0", "Your address may not use XCLIENT: {what}", XClient, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	sendingTooFast:         {"sending-too-fast", 451, "4.7.1", "Too many messages from your address in a short time; it goes on in {wait}", Mail, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
 	messageTooLarge:        {"message-too-large", 552, "5.3.4", "The message is larger than the {limit} octets that we take", Mail, false, cite("rfc1870#6.1", "rfc3463#3.4")},
 	messageTooLargeContent: {"message-too-large-content", 552, "5.3.4", "The message is larger than the {limit} octets that we take; nothing of it was kept", Content | Bdat, false, cite("rfc1870#6.3", "rfc5321#4.5.3.1.7")},
 	storageLow:             {"storage-low", 452, "4.3.1", "Not enough storage at the moment; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},

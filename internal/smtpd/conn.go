@@ -63,6 +63,13 @@ type Conn struct {
 	deadline time.Time // as it is set on conn; zero if unknown
 
 	draining atomic.Bool // the server stops: close when idle
+	shed     atomic.Bool // the server is full: close
+	waiting  atomic.Bool // for the client
+	loggedIn atomic.Bool
+	moved    atomic.Int64  // when the client last got ahead, in Unix nanoseconds
+	gained   int           // octets of content since then
+	pause    time.Duration // before the greeting
+	known    bool          // no stranger
 }
 
 // Why reading ends.
@@ -70,11 +77,13 @@ var (
 	errPeerGone = errors.New("the client has closed the connection")
 	errTimeout  = errors.New("the client was silent for too long")
 	errDrained  = errors.New("the server stops")
+	errShed     = errors.New("the server needs the connection for others")
 )
 
 func newConn(nc net.Conn, o *Options, p Profile, h transaction.Handler, peer *transaction.Peer, pool *sync.Pool) *Conn {
 	c := &Conn{options: o, profile: p, peer: peer, raw: nc, conn: nc, pool: pool}
 	c.session = newSession(o, p, h, peer)
+	c.moved.Store(time.Now().UnixNano())
 	c.buf = c.small[:]
 	return c
 }
@@ -94,7 +103,10 @@ func (c *Conn) serve(ctx context.Context) {
 		}
 		c.peer.TLS = &t
 	}
-	next := c.session.Open(ctx)
+	next, err := c.open(ctx)
+	if err != nil {
+		return
+	}
 	for {
 		for _, r := range next.Replies {
 			c.write(r)
@@ -115,7 +127,9 @@ func (c *Conn) serve(ctx context.Context) {
 			if !quit {
 				c.shrink()
 				c.session.PeerGone()
-				c.linger()
+				if !c.shed.Load() {
+					c.linger()
+				}
 			}
 			return
 		}
@@ -123,6 +137,8 @@ func (c *Conn) serve(ctx context.Context) {
 		case err == nil:
 		case errors.Is(err, errTimeout):
 			next = c.session.Timeout()
+		case errors.Is(err, errShed):
+			next = c.session.MakingRoom()
 		case errors.Is(err, errDrained):
 			next = c.session.ShuttingDown()
 		default:
@@ -236,12 +252,19 @@ func (c *Conn) fill(by time.Time) error {
 		if c.draining.Load() && c.session.Idle() {
 			return errDrained
 		}
+		c.waiting.Store(true)
+		if c.shed.Load() {
+			return errShed
+		}
 		n, err := c.conn.Read(c.buf[c.end:])
+		c.waiting.Store(false)
 		c.end += n
 		if n > 0 {
 			return nil
 		}
-		if err = c.trouble(err); err == errTimeout && time.Now().Before(by) {
+		if err = c.trouble(err); err == errTimeout && c.shed.Load() {
+			return errShed
+		} else if err == errTimeout && time.Now().Before(by) {
 			// The server stops, and has woken us to see whether we are idle.
 			c.deadline = time.Time{}
 			continue
@@ -297,7 +320,14 @@ func (c *Conn) readLine(ctx context.Context, most int) (Next, error) {
 			if n := len(line); n >= 2 && line[n-2] == '\r' { // rfc5321#2.3.8
 				line = line[:n-2]
 			}
-			return c.session.Line(ctx, line), nil
+			if scanned > 0 || !by.IsZero() { // what is pipelined came at once
+				c.moved.Store(time.Now().UnixNano())
+			}
+			next := c.session.Line(ctx, line)
+			if c.peer.Login != "" {
+				c.loggedIn.Store(true)
+			}
+			return next, nil
 		}
 		scanned = c.end - c.start
 		if by.IsZero() {
@@ -412,7 +442,13 @@ func (c *Conn) block(end *time.Time) error {
 			return errTimeout
 		}
 	}
-	return c.fill(by)
+	err := c.fill(by)
+	const step = 1024 // a client that sends less in a while does not get ahead
+	if c.gained += c.end - 1; c.gained >= step {
+		c.gained = 0
+		c.moved.Store(now.UnixNano())
+	}
+	return err
 }
 
 // startTLS does as the session has asked (rfc3207#4). What the client has sent
@@ -443,6 +479,8 @@ func (c *Conn) handshake() (transaction.TLS, bool) {
 	}
 	t := tls.Server(c.raw, config)
 	c.until(time.Now().Add(c.options.TLSWait), true)
+	c.waiting.Store(true)
+	defer c.waiting.Store(false)
 	if err := t.Handshake(); err != nil {
 		c.options.Log.Debug("TLS handshake failed", "session", c.peer.Session, "remote", c.peer.Remote.String(), "error", err)
 		return transaction.TLS{}, false
@@ -461,4 +499,34 @@ func (c *Conn) handshake() (transaction.TLS, bool) {
 func (c *Conn) drain() {
 	c.draining.Store(true)
 	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
+// evict wakes the connection, from another goroutine, to say goodbye because
+// the server is full.
+func (c *Conn) evict() {
+	c.shed.Store(true)
+	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
+// open begins the session, unless the client has begun it.
+func (c *Conn) open(ctx context.Context) (Next, error) {
+	if c.profile.Service != transaction.MX {
+		return c.session.Open(ctx), nil
+	}
+	if hasSpoken(c.raw) {
+		return c.session.SpokeFirst(), nil
+	}
+	if c.pause > 0 {
+		c.until(time.Now().Add(c.pause-slack), true)
+		n, err := c.conn.Read(c.buf[:1])
+		switch {
+		case n > 0:
+			return c.session.SpokeFirst(), nil
+		case c.draining.Load() || c.shed.Load():
+		case c.trouble(err) != errTimeout:
+			return Next{}, errPeerGone
+		}
+		c.deadline = time.Time{}
+	}
+	return c.session.Open(ctx), nil
 }

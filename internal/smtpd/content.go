@@ -42,6 +42,12 @@ func (s *Session) data(ctx context.Context, _ string) Next {
 // openContent asks for the place where the content goes, and returns the
 // refusal if there is none.
 func (s *Session) openContent(ctx context.Context) reply.Reply {
+	if s.load != nil && !s.holds {
+		if !s.load.enter(s.options.MaxContents) {
+			return reply.ServerBusy(s.options.Hostname)
+		}
+		s.holds = true
+	}
 	c, r := s.transaction.Content(ctx)
 	switch {
 	case !r.IsZero() && !r.Positive():
@@ -119,7 +125,7 @@ func (s *Session) answerAll(replies []reply.Reply) Next {
 	}
 	switch {
 	case accepted:
-		s.errors = 0
+		s.errors, s.idle = 0, 0
 	case refused:
 		s.errors++
 	}

@@ -25,7 +25,13 @@ const (
 	// lmtpOnly, smtpOnly: where it is spoken.
 	lmtpOnly
 	smtpOnly
+	// still: it moves nothing.
+	still
 )
+
+// maxStill is how many commands that move nothing a client may say before a
+// message of its is accepted; each more is an error.
+const maxStill = 1000
 
 // row is one command of the dialogue. check looks at all of it but proceed,
 // which may then rely on it.
@@ -42,11 +48,11 @@ type row struct {
 func dialogue(v smtp.Verb) (row, bool) {
 	switch v {
 	case smtp.EHLO:
-		return row{v, greeted, smtpOnly, (*Session).ehlo}, true
+		return row{v, greeted, smtpOnly | still, (*Session).ehlo}, true
 	case smtp.HELO:
-		return row{v, greeted, smtpOnly, (*Session).helo}, true
+		return row{v, greeted, smtpOnly | still, (*Session).helo}, true
 	case smtp.LHLO:
-		return row{v, greeted, lmtpOnly, (*Session).ehlo}, true
+		return row{v, greeted, lmtpOnly | still, (*Session).ehlo}, true
 	case smtp.STARTTLS:
 		return row{v, known, bare, (*Session).startTLS}, true
 	case smtp.AUTH:
@@ -60,17 +66,17 @@ func dialogue(v smtp.Verb) (row, bool) {
 	case smtp.BDAT:
 		return row{v, addressed, user, (*Session).bdat}, true
 	case smtp.RSET:
-		return row{v, greeted, bare, (*Session).rset}, true
+		return row{v, greeted, bare | still, (*Session).rset}, true
 	case smtp.NOOP:
-		return row{v, greeted, 0, (*Session).noop}, true
+		return row{v, greeted, still, (*Session).noop}, true
 	case smtp.QUIT:
 		return row{v, greeted, bare, (*Session).quit}, true
 	case smtp.VRFY:
-		return row{v, greeted, user, (*Session).vrfy}, true
+		return row{v, greeted, user | still, (*Session).vrfy}, true
 	case smtp.EXPN:
-		return row{v, greeted, user, (*Session).expn}, true
+		return row{v, greeted, user | still, (*Session).expn}, true
 	case smtp.HELP:
-		return row{v, greeted, 0, (*Session).help}, true
+		return row{v, greeted, still, (*Session).help}, true
 	case smtp.XCLIENT:
 		return row{v, greeted, apart, (*Session).xclient}, true
 	default:
@@ -107,6 +113,13 @@ func (s *Session) command(ctx context.Context, line []byte) Next {
 			return s.bdatRefused(c.Arg, no)
 		}
 		return s.answer(no)
+	}
+	if r.flags&still != 0 {
+		if s.idle++; s.idle > maxStill {
+			if s.errors++; s.errors >= s.options.MaxErrors {
+				return s.bye(reply.TooManyErrors(s.options.Hostname))
+			}
+		}
 	}
 	return r.proceed(s, ctx, c.Arg)
 }
@@ -242,6 +255,11 @@ func (s *Session) mail(ctx context.Context, arg string) Next {
 	}
 	if params.Size > s.options.MaxSize { // rfc1870#6.1
 		return s.answer(reply.MessageTooLarge(strconv.FormatInt(s.options.MaxSize, 10)))
+	}
+	if s.pace != nil && s.peer.Login == "" {
+		if wait := s.pace(); wait > 0 {
+			return s.answer(reply.SendingTooFast(wait))
+		}
 	}
 	t, r := s.handler.Mail(ctx, s.peer, from, params)
 	switch {

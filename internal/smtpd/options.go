@@ -43,6 +43,8 @@ const (
 	DefaultMaxLoginFailures = 3
 	DefaultMaxConnections   = 10000
 	DefaultMaxPerAddress    = 200
+	DefaultMaxPerNetwork    = 500
+	DefaultMaxContents      = 1000
 
 	DefaultCommandWait = 5 * time.Minute // rfc5321#4.5.3.2.7
 	DefaultBlockWait   = 3 * time.Minute // rfc5321#4.5.3.2.5
@@ -80,6 +82,24 @@ type Options struct {
 	// MaxConnections and MaxPerAddress are how many connections may be open at
 	// a time, in all and from one IPv4 address or IPv6 /64.
 	MaxConnections, MaxPerAddress int
+	// MaxPerNetwork is the same for one IPv4 /24 or IPv6 /48.
+	MaxPerNetwork int
+	// ConnectRate and MailRate are how many connections and messages a minute one
+	// address may begin; 0: any.
+	ConnectRate, MailRate int
+	// MaxContents is how many messages may be on their way in at a time. Each
+	// takes some 100 KB of memory at most, whatever its size.
+	MaxContents int
+	// BlockTime is how long an address is refused, the first time, after a
+	// session that ended because of errors; 0: not at all.
+	BlockTime time.Duration
+	// GreetPause is how long a client of the MX service that has not been here for
+	// 30 days waits for its greeting, to see whether it speaks before; 0: nobody
+	// waits.
+	GreetPause time.Duration
+	// Known are networks that are no strangers: rates, blocks and the pause are
+	// not for them, and room is made for them when the server is full.
+	Known []netip.Prefix
 
 	// CommandWait is how long a client may take for a whole command line,
 	// BlockWait for the next octets of content, ContentTime for all of one
@@ -108,6 +128,8 @@ func (o Options) withDefaults() *Options {
 	o.MaxLoginFailures = or(o.MaxLoginFailures, DefaultMaxLoginFailures)
 	o.MaxConnections = or(o.MaxConnections, DefaultMaxConnections)
 	o.MaxPerAddress = or(o.MaxPerAddress, DefaultMaxPerAddress)
+	o.MaxPerNetwork = or(o.MaxPerNetwork, DefaultMaxPerNetwork)
+	o.MaxContents = or(o.MaxContents, DefaultMaxContents)
 	o.CommandWait = or(o.CommandWait, DefaultCommandWait)
 	o.BlockWait = or(o.BlockWait, DefaultBlockWait)
 	o.ContentTime = or(o.ContentTime, DefaultContentTime)

@@ -29,12 +29,16 @@ type Server struct {
 	sessions atomic.Uint64 // that have begun; names them
 	refused  atomic.Uint64
 	waiting  atomic.Int64 // connections of proxies that owe their header
+	guard    *guard
+	load     load
 
 	mu        sync.Mutex // guards what follows
 	stopping  bool
 	listeners map[net.Listener]struct{}
 	conns     map[*Conn]netip.Prefix
 	each      map[netip.Prefix]int // connections of each client
+	nets      map[netip.Prefix]int // connections of each network
+	leaving   int                  // of conns, were told to make room
 	empty     chan struct{}        // closed when stopping and no connection is left
 }
 
@@ -55,6 +59,8 @@ func NewServer(h transaction.Handler, o Options) *Server {
 		listeners: map[net.Listener]struct{}{},
 		conns:     map[*Conn]netip.Prefix{},
 		each:      map[netip.Prefix]int{},
+		nets:      map[netip.Prefix]int{},
+		guard:     newGuard(),
 		empty:     make(chan struct{}),
 	}
 	s.pool.New = func() any { return new([largeBuffer]byte) }
@@ -172,21 +178,36 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 	remote, local := addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
 	client := network(remote.Addr())
 	peer := &transaction.Peer{Service: p.Service, Remote: remote, Local: local}
+	known := !client.IsValid() || contains(o.Known, remote.Addr())
+	at := place{client, p.Login}
+	now := time.Now()
+	no := s.unwelcome(o, at, known, now)
 	s.mu.Lock()
-	var no reply.Reply
 	switch {
 	case s.stopping:
 		no = reply.ShuttingDown(o.Hostname)
-	case len(s.conns) >= o.MaxConnections:
-		no = reply.TooManyConnections(o.Hostname)
+	case !no.IsZero():
 	case client.IsValid() && s.each[client] >= o.MaxPerAddress:
 		no = reply.TooManyFromAddress(o.Hostname)
+	case client.IsValid() && s.nets[wider(client)] >= o.MaxPerNetwork && !known:
+		no = reply.TooManyFromNetwork(o.Hostname)
+	case len(s.conns)-s.leaving >= o.MaxConnections && !s.makeRoom(o, known, now):
+		no = reply.TooManyConnections(o.Hostname)
 	default:
 		peer.Session = strconv.FormatUint(s.sessions.Add(1), 36)
 		c := newConn(nc, o, p, s.handler, peer, &s.pool)
+		c.known = known
+		c.session.load = &s.load
+		if !known {
+			c.session.pace = func() time.Duration { return s.guard.mail(at, o.MailRate, time.Now()) }
+			if o.GreetPause > 0 && s.guard.stranger(client, now) {
+				c.pause = o.GreetPause
+			}
+		}
 		s.conns[c] = client
 		if client.IsValid() {
 			s.each[client]++
+			s.nets[wider(client)]++
 		}
 		s.mu.Unlock()
 		return c
@@ -195,6 +216,68 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 	s.turnAway(nc, p, no)
 	return nil
 }
+
+// unwelcome refuses a client for what it did before.
+func (s *Server) unwelcome(o *Options, at place, known bool, now time.Time) reply.Reply {
+	if known {
+		return reply.Reply{}
+	}
+	if wait := s.guard.blockedFor(at, now); wait > 0 {
+		return reply.AddressBlocked(o.Hostname, wait)
+	}
+	if wait := s.guard.connect(at, o.ConnectRate, now); wait > 0 {
+		return reply.ConnectingTooOften(o.Hostname, wait)
+	}
+	return reply.Reply{}
+}
+
+// How room is made when the server is full.
+const (
+	// shedIdle is how long a stranger may keep still while others wait.
+	shedIdle = 5 * time.Second
+	// shedAtOnce is how many are sent away at a time, so that they are not looked
+	// for again at once.
+	shedAtOnce = 32
+)
+
+// makeRoom tells strangers that keep still to go, and reports whether there is
+// room now. Who has logged in, and who is known, stays; so does everybody whose
+// turn is ours. For somebody known a stranger need not even have kept still.
+// s.mu is held.
+func (s *Server) makeRoom(o *Options, known bool, now time.Time) bool {
+	if s.leaving >= max(o.MaxConnections/4, shedAtOnce) {
+		return false // those who were told are still here
+	}
+	still := now.Add(-shedIdle)
+	if known {
+		still = now.Add(-shedIdle / 50)
+	}
+	found := 0
+	for c := range s.conns {
+		if c.known || c.shed.Load() || !c.waiting.Load() || c.loggedIn.Load() || c.moved.Load() > still.UnixNano() {
+			continue
+		}
+		c.evict()
+		s.leaving++
+		if found++; found == shedAtOnce {
+			break
+		}
+	}
+	return found > 0
+}
+
+// load counts the messages that are on their way in.
+type load struct{ contents atomic.Int64 }
+
+func (l *load) enter(most int) bool {
+	if l.contents.Add(1) > int64(most) {
+		l.contents.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (l *load) leave() { l.contents.Add(-1) }
 
 // turnAway says no and closes, without a goroutine: the few octets find room
 // in the socket's buffer. A client that expects TLS could not read them.
@@ -213,9 +296,14 @@ func (s *Server) leave(c *Conn) {
 	defer s.mu.Unlock()
 	client := s.conns[c]
 	delete(s.conns, c)
+	if c.shed.Load() {
+		s.leaving--
+	}
 	if client.IsValid() {
-		if s.each[client]--; s.each[client] <= 0 {
-			delete(s.each, client)
+		less(s.each, client)
+		less(s.nets, wider(client))
+		if c.session.struck && !c.known {
+			s.guard.strike(place{client, c.profile.Login}, c.options.BlockTime, time.Now())
 		}
 	}
 	if s.stopping && len(s.conns) == 0 {
@@ -294,4 +382,21 @@ func network(a netip.Addr) netip.Prefix {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+// wider returns the network that a client is counted with: an IPv4 /24, or the
+// /48 that an IPv6 site usually has.
+func wider(client netip.Prefix) netip.Prefix {
+	bits := 24
+	if client.Addr().Is6() {
+		bits = 48
+	}
+	return netip.PrefixFrom(client.Addr(), bits).Masked()
+}
+
+// less counts one down.
+func less(m map[netip.Prefix]int, p netip.Prefix) {
+	if m[p]--; m[p] <= 0 {
+		delete(m, p)
+	}
 }

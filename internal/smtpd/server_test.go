@@ -221,10 +221,16 @@ func TestOurTimeIsNotTheirs(t *testing.T) {
 				near, far := smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
 				defer near.Close()
 				s := NewServer(unhurried{}, Options{Hostname: "mx.example.org", CommandWait: 5 * time.Second, BlockWait: 5 * time.Second})
+				done := make(chan struct{})
+				go func() {
+					s.ServeConn(far, MX())
+					close(done)
+				}()
+				hearLine(t, near)
 				if _, err := near.Write([]byte("EHLO a.example\r\nMAIL FROM:<a@example.net>\r\n" + after)); err != nil {
 					t.Fatal(err)
 				}
-				s.ServeConn(far, MX())
+				<-done
 				b, err := io.ReadAll(near)
 				if err != nil || !strings.HasSuffix(string(b), "221 2.0.0 mx.example.org closes the connection; goodbye\r\n") {
 					t.Errorf("%v after %q", err, b)
@@ -316,6 +322,7 @@ func TestLastWordsAreHeard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		hearLine(t, nc)
 		if _, err := nc.Write([]byte(strings.Repeat("WIZ\r\n", 20000))); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/onwardmail/onward/internal/reply"
 	"github.com/onwardmail/onward/internal/sasl"
@@ -72,6 +73,8 @@ type Session struct {
 	errors   int  // 5xx since the last message that was accepted
 	failures int  // rejected logins
 	mails    int  // MAIL commands, whatever became of them
+	idle     int  // commands that move nothing, since the last message that was accepted
+	struck   bool // it ended because of the client's errors
 
 	mechanism sasl.Mechanism // of the AUTH exchange that is under way
 
@@ -81,6 +84,10 @@ type Session struct {
 	binary      bool // the content may have any octets, and comes by BDAT only
 
 	incoming incoming
+
+	load  *load                // of the server; nil: none
+	holds bool                 // a place among its contents
+	pace  func() time.Duration // until the client may begin a message; nil: now
 
 	replies []reply.Reply // backs Next.Replies
 }
@@ -111,6 +118,14 @@ func (s *Session) Open(ctx context.Context) Next {
 	}
 	return s.answer(reply.Greeting(s.options.Hostname))
 }
+
+// SpokeFirst is the event that the client has sent something before the greeting,
+// instead of Open: no mail server does (rfc5321#3.1, rfc5321#4.3.1).
+func (s *Session) SpokeFirst() Next { return s.bye(reply.SpokeFirst(s.options.Hostname)) }
+
+// MakingRoom is the event that the server is full and needs the connection for
+// others (rfc5321#3.8).
+func (s *Session) MakingRoom() Next { return s.bye(reply.MakingRoom(s.options.Hostname)) }
 
 // Line is the event that a line has been read, given without its CRLF. A line
 // that ended with LF alone is given with that LF, and refused for it. line is
@@ -190,6 +205,10 @@ func (s *Session) abort() {
 func (s *Session) forget() {
 	s.transaction = nil
 	s.incoming = incoming{}
+	if s.holds {
+		s.holds = false
+		s.load.leave()
+	}
 	s.accepted = 0
 	s.utf8, s.binary = false, false
 	if s.stage > known {
@@ -208,6 +227,12 @@ func (s *Session) read() Next { return s.next(ReadCommand) }
 
 // bye says its last words.
 func (s *Session) bye(replies ...reply.Reply) Next {
+	for _, r := range replies {
+		switch r.Name() {
+		case "too-many-errors", "too-many-login-failures", "http-refused", "spoke-first":
+			s.struck = true
+		}
+	}
 	s.abort()
 	return s.next(Close, replies...)
 }

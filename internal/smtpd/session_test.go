@@ -258,6 +258,8 @@ func play(t *testing.T, text string, n int) (said, notes string) {
 	h := &recorder{}
 	s := NewServer(h, Options{Hostname: "mx.example.org", MaxSize: 66000})
 	near, far := smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
+	go s.ServeConn(far, MX())
+	greeting := hearLine(t, near)
 	go func() {
 		for rest := text; rest != ""; {
 			m := min(n, len(rest))
@@ -267,7 +269,6 @@ func play(t *testing.T, text string, n int) (said, notes string) {
 			rest = rest[m:]
 		}
 	}()
-	go s.ServeConn(far, MX())
 	b, err := io.ReadAll(near)
 	if err != nil {
 		t.Fatal(err)
@@ -275,7 +276,19 @@ func play(t *testing.T, text string, n int) (said, notes string) {
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return string(b), h.String()
+	return greeting + string(b), h.String()
+}
+
+// hearLine reads a line and no octet more.
+func hearLine(t *testing.T, c io.Reader) string {
+	t.Helper()
+	var line []byte
+	for one := make([]byte, 1); !bytes.HasSuffix(line, []byte("\n")); line = append(line, one[0]) {
+		if _, err := io.ReadFull(c, one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return string(line)
 }
 
 // TestPiecesDoNotMatter: pipelined equals one by one equals an octet at a time.
@@ -301,10 +314,16 @@ func TestRepliesLeaveTogether(t *testing.T) {
 	var c counter
 	near, far := smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
 	c.Conn = far
+	done := make(chan struct{})
+	go func() {
+		NewServer(&recorder{}, Options{Hostname: "mx.example.org"}).ServeConn(&c, MX())
+		close(done)
+	}()
+	hearLine(t, near)
 	if _, err := fmt.Fprint(near, "EHLO a\r\nMAIL FROM:<>\r\nRCPT TO:<anna@example.org>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	NewServer(&recorder{}, Options{Hostname: "mx.example.org"}).ServeConn(&c, MX())
+	<-done
 	// The greeting, the group up to DATA, and the end.
 	if c.writes != 3 {
 		t.Errorf("the replies left in %d writes", c.writes)

@@ -217,6 +217,13 @@ func (c *Conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
 
+// Buffered returns how many octets have come and are not read.
+func (c *Conn) Buffered() int {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return len(c.in.buf)
+}
+
 func (c *Conn) Read(p []byte) (int, error) {
 	s := c.in
 	s.mu.Lock()

@@ -1,0 +1,151 @@
+package smtpd
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// What is remembered of addresses, and for how long.
+const (
+	// maxTracked bounds each of the tables of a guard. What is forgotten when one
+	// is full has misbehaved least lately.
+	maxTracked = 100_000
+	// firstBlock is how long an address is refused the first time; each time
+	// more doubles it, up to longestBlock. Good behaviour for strikesFade makes
+	// it a stranger again.
+	longestBlock = time.Hour
+	strikesFade  = 24 * time.Hour
+	// acquainted is how long an address that has been here is no stranger.
+	acquainted = 30 * 24 * time.Hour
+)
+
+// place is an address in one of the roles that we play for it: what somebody
+// does on the port for users does not count against the mail server behind the
+// same address.
+type place struct {
+	client netip.Prefix
+	users  bool
+}
+
+// strike is what an address has earned by errors.
+type strike struct {
+	times int
+	until time.Time
+}
+
+// bucket holds what is left of a rate: tokens come back with time.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// guard remembers clients. It is safe for concurrent use.
+type guard struct {
+	mu       sync.Mutex // guards what follows
+	blocked  map[place]strike
+	opened   map[place]bucket // connections a minute
+	mailed   map[place]bucket // messages a minute
+	seenLast map[netip.Prefix]time.Time
+}
+
+func newGuard() *guard {
+	return &guard{
+		blocked: map[place]strike{}, opened: map[place]bucket{}, mailed: map[place]bucket{}, seenLast: map[netip.Prefix]time.Time{},
+	}
+}
+
+// strike notes that a session ended because of errors; first is how long that
+// keeps the address out the first time.
+func (g *guard) strike(p place, first time.Duration, now time.Time) {
+	if first <= 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := g.blocked[p]
+	if now.Sub(s.until) > strikesFade {
+		s = strike{}
+	}
+	s.times++
+	s.until = now.Add(min(first<<min(s.times-1, 16), longestBlock))
+	makeRoom(g.blocked, func(s strike) bool { return now.Sub(s.until) > strikesFade })
+	g.blocked[p] = s
+}
+
+// blockedFor returns how long an address is still refused; 0: it is not.
+func (g *guard) blockedFor(p place, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return max(g.blocked[p].until.Sub(now), 0)
+}
+
+// connect takes one connection from what an address may open in a minute, and
+// returns how long to wait if there is none left. A rate of 0 is none.
+func (g *guard) connect(p place, perMinute int, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return take(g.opened, p, perMinute, now)
+}
+
+// mail is connect for messages.
+func (g *guard) mail(p place, perMinute int, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return take(g.mailed, p, perMinute, now)
+}
+
+func take(m map[place]bucket, p place, perMinute int, now time.Time) time.Duration {
+	if perMinute <= 0 {
+		return 0
+	}
+	most, each := float64(perMinute), float64(time.Minute)/float64(perMinute)
+	b, ok := m[p]
+	if !ok {
+		makeRoom(m, func(b bucket) bool { return now.Sub(b.at) > time.Minute })
+		b.tokens = most
+	} else {
+		b.tokens = min(b.tokens+float64(now.Sub(b.at))/each, most)
+	}
+	b.at = now
+	if b.tokens < 1 {
+		m[p] = b
+		return time.Duration((1 - b.tokens) * each)
+	}
+	b.tokens--
+	m[p] = b
+	return 0
+}
+
+// stranger reports whether a client has not been here for long, and notes that
+// it is here now.
+func (g *guard) stranger(client netip.Prefix, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last, ok := g.seenLast[client]
+	makeRoom(g.seenLast, func(t time.Time) bool { return now.Sub(t) > acquainted })
+	g.seenLast[client] = now
+	return !ok || now.Sub(last) > acquainted
+}
+
+// makeRoom sees that a full table has room for one more: what is stale goes,
+// and if there is nothing of that, any sixteenth part.
+func makeRoom[K comparable, V any](m map[K]V, stale func(V) bool) {
+	if len(m) < maxTracked {
+		return
+	}
+	for k, v := range m {
+		if stale(v) {
+			delete(m, k)
+		}
+	}
+	if len(m) < maxTracked {
+		return
+	}
+	for k := range m {
+		if rand.IntN(16) == 0 {
+			delete(m, k)
+		}
+	}
+}
