@@ -27,6 +27,9 @@ type Config struct {
 	TLS       TLS
 	Relay     Relay
 	XClient   XClient
+	Checks    Checks
+	Rules     Rules
+	Milters   Milters
 	Routes    []Route // exact domains first, then longer ".domain" before shorter, "*" last
 	DNS       DNS
 	Queue     Queue
@@ -80,6 +83,55 @@ type XClient struct {
 	Networks []netip.Prefix // masked; none by default
 	Login    bool           // also who has logged in
 }
+
+// Strictness is what a check does with what it finds.
+type Strictness string
+
+// The levels.
+const (
+	CheckOff    Strictness = "off"
+	CheckLog    Strictness = "log"
+	CheckRefuse Strictness = "refuse"
+)
+
+// Checks say what clients of port 25 are held against.
+type Checks struct {
+	BlockLists   []string // zones of DNS
+	ReverseDNS   Strictness
+	Hello        Strictness
+	SenderDomain Strictness
+	Greylist     time.Duration  // 0: off
+	Exempt       []netip.Prefix // no check is for them
+}
+
+// Rules let somebody in or keep him out; the first that matches counts.
+type Rules struct {
+	Clients, Senders, Recipients []Rule
+}
+
+// Rule is one of them: see intake.Rule.
+type Rule struct {
+	Allow   bool
+	Network netip.Prefix
+	Address address.Mailbox
+	Domain  address.Domain
+	Below   bool
+	Null    bool
+	Text    string
+}
+
+// Milters are filters that see every message.
+type Milters struct {
+	Servers []string // "IP:port" or "/path", in this order
+	Failure string   // MilterDefer or MilterAccept
+	Timeout time.Duration
+}
+
+// Values of Milters.Failure: what becomes of mail while a filter does not answer.
+const (
+	MilterDefer  = "defer"
+	MilterAccept = "accept"
+)
 
 // Relay says who may relay without login.
 type Relay struct {

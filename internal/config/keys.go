@@ -68,13 +68,16 @@ func key[T any](name, byDefault string, when bool, r reader[T], field func(*Conf
 }
 
 const (
-	maxElements = 1000 // of a list in the file
-	maxRetries  = 100  // steps of the retry schedule
+	maxElements   = 1000 // of a list in the file
+	maxRules      = 10_000
+	maxMilters    = 10
+	maxBlockLists = 20
+	maxRetries    = 100 // steps of the retry schedule
 )
 
 // specs is the table of all keys but those of routes.
 func specs() []spec {
-	return slices.Concat(serverSpecs(), pathSpecs(), limitSpecs(), restSpecs())
+	return slices.Concat(serverSpecs(), pathSpecs(), limitSpecs(), checkSpecs(), restSpecs())
 }
 
 // serverSpecs are the keys that say who the server is and where it listens.
@@ -234,6 +237,50 @@ func limitSpecs() []spec {
 		key("limits.data_timeout", `"5m"`, reload, duration("1s", "1h"),
 			func(c *Config) *time.Duration { return &c.Limits.DataTimeout },
 			"How long a client may take over the next piece of a message."),
+	}
+}
+
+// checkSpecs are the keys that say what mail is not taken.
+func checkSpecs() []spec {
+	strictness := choice(CheckOff, CheckLog, CheckRefuse)
+	networks := list(network(), "list of networks", "IP addresses and networks", 0, maxElements)
+	return []spec{
+		key("checks.block_lists", `[]`, reload, list(hostname(), "list of zones", "domain names", 0, maxBlockLists),
+			func(c *Config) *[]string { return &c.Checks.BlockLists },
+			"Zones of DNS that list addresses which nobody wants mail from, such as `zen.spamhaus.org`; a listed client may write to the postmaster only."),
+		key("checks.reverse_dns", `"off"`, reload, strictness,
+			func(c *Config) *Strictness { return &c.Checks.ReverseDNS },
+			"Whether a client must have a host name that leads back to its address."),
+		key("checks.hello", `"off"`, reload, strictness,
+			func(c *Config) *Strictness { return &c.Checks.Hello },
+			"Whether the name after EHLO must exist and must not be ours."),
+		key("checks.sender_domain", `"off"`, reload, strictness,
+			func(c *Config) *Strictness { return &c.Checks.SenderDomain },
+			"Whether the sender's domain must take mail, so that somebody could be answered."),
+		key("checks.greylist", `"never"`, reload, durationOrNever("1s", "1d"),
+			func(c *Config) *time.Duration { return &c.Checks.Greylist },
+			"How long a client that was never here has to wait before its first message is taken."),
+		key("checks.exempt", `[]`, reload, networks,
+			func(c *Config) *[]netip.Prefix { return &c.Checks.Exempt },
+			"Clients to whom none of these checks applies; users with a login and `relay.networks` are always among them."),
+		key("rules.clients", `[]`, reload, list(rule(true), "list of rules", rule(true).allowed, 0, maxRules),
+			func(c *Config) *[]Rule { return &c.Rules.Clients },
+			"Whom to let in or keep out by address; the first that matches counts, and `allow` passes the checks."),
+		key("rules.senders", `[]`, reload, list(rule(false), "list of rules", rule(false).allowed, 0, maxRules),
+			func(c *Config) *[]Rule { return &c.Rules.Senders },
+			"The same by reverse-path; `<>` is the null one."),
+		key("rules.recipients", `[]`, reload, list(rule(false), "list of rules", rule(false).allowed, 0, maxRules),
+			func(c *Config) *[]Rule { return &c.Rules.Recipients },
+			"The same by recipient, for addresses that exist."),
+		key("milters.servers", `[]`, reload, list(lmtpAddress(), "list of addresses", `"IP:port", "[IPv6]:port" or "/path/of/a/socket"`, 0, maxMilters),
+			func(c *Config) *[]string { return &c.Milters.Servers },
+			"Filters that see every message before it is taken, one after the other: rspamd, clamav-milter, opendkim and others that speak the milter protocol."),
+		key("milters.failure", `"defer"`, reload, word(MilterDefer, MilterAccept),
+			func(c *Config) *string { return &c.Milters.Failure },
+			"What becomes of mail while one of them does not answer: put off (451), or taken unseen."),
+		key("milters.timeout", `"30s"`, reload, duration("1s", "10m"),
+			func(c *Config) *time.Duration { return &c.Milters.Timeout },
+			"How long one may take over each answer."),
 	}
 }
 

@@ -76,6 +76,9 @@ func TestDefaults(t *testing.T) {
 		},
 		TLS:     TLS{Web: "auto", Chains: []string{}},
 		XClient: XClient{Networks: []netip.Prefix{}},
+		Checks:  Checks{BlockLists: []string{}, ReverseDNS: "off", Hello: "off", SenderDomain: "off", Exempt: []netip.Prefix{}},
+		Rules:   Rules{Clients: []Rule{}, Senders: []Rule{}, Recipients: []Rule{}},
+		Milters: Milters{Servers: []string{}, Failure: "defer", Timeout: 30 * time.Second},
 		Web:     Web{Links: true},
 		Relay:   Relay{Networks: []netip.Prefix{}},
 		Queue: Queue{
@@ -129,6 +132,9 @@ func TestGood(t *testing.T) {
 		},
 		TLS:     TLS{Certificate: "/etc/onward/fullchain.pem", Key: "/etc/onward/privkey.pem", Web: "auto", Chains: []string{}},
 		XClient: XClient{Networks: []netip.Prefix{}},
+		Checks:  Checks{BlockLists: []string{}, ReverseDNS: "off", Hello: "off", SenderDomain: "off", Exempt: []netip.Prefix{}},
+		Rules:   Rules{Clients: []Rule{}, Senders: []Rule{}, Recipients: []Rule{}},
+		Milters: Milters{Servers: []string{}, Failure: "defer", Timeout: 30 * time.Second},
 		Web:     Web{Links: true},
 		Relay:   Relay{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/128")}},
 		Routes: []Route{

@@ -301,6 +301,53 @@ func lmtpAddress() reader[string] {
 	})
 }
 
+// rule reads "allow PATTERN" and "refuse PATTERN [TEXT]".
+func rule(client bool) reader[Rule] {
+	pattern := `an address, "@domain", "@.domain" for all names below it, or "<>"`
+	if client {
+		pattern = "an IP address or a network"
+	}
+	return textual("rule", `"allow PATTERN" or "refuse PATTERN [TEXT]", where PATTERN is `+pattern, "a rule", func(s string) (Rule, error) {
+		verb, rest, _ := strings.Cut(strings.TrimSpace(s), " ")
+		what, text, _ := strings.Cut(strings.TrimSpace(rest), " ")
+		r := Rule{Allow: verb == "allow", Text: strings.TrimSpace(text)}
+		switch {
+		case !r.Allow && verb != "refuse":
+			return Rule{}, fmt.Errorf("%q begins with neither allow nor refuse", s)
+		case what == "":
+			return Rule{}, fmt.Errorf("%q does not say whom", s)
+		case r.Allow && r.Text != "":
+			return Rule{}, fmt.Errorf("%q has a text, which only refuse has", s)
+		case len(r.Text) > maxText || strings.ContainsFunc(r.Text, func(c rune) bool { return c < ' ' || c > '~' }):
+			return Rule{}, fmt.Errorf("%q: the text is no line of ASCII", s)
+		}
+		var err error
+		switch {
+		case client:
+			var p netip.Prefix
+			if a, bad := netip.ParseAddr(what); bad == nil {
+				p = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+			} else if p, err = netip.ParsePrefix(what); err != nil {
+				return Rule{}, fmt.Errorf("%q: %q is neither an IP address nor a network", s, what)
+			}
+			r.Network = p.Masked()
+		case what == "<>":
+			r.Null = true
+		case strings.HasPrefix(what, "@"):
+			name, below := strings.CutPrefix(what[1:], ".")
+			r.Below = below
+			if r.Domain, err = address.ParseDomain(name); err != nil {
+				return Rule{}, fmt.Errorf("%q: %w", s, err)
+			}
+		default:
+			if r.Address, err = address.ParseMailbox(what); err != nil {
+				return Rule{}, fmt.Errorf("%q: %w", s, err)
+			}
+		}
+		return r, nil
+	})
+}
+
 func dnsServer() reader[string] {
 	return textual("address", `"IP", "IP:port" or "[IPv6]:port"; port 53 if none is given`, "an address", func(s string) (string, error) {
 		if addr, err := netip.ParseAddr(s); err == nil {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/address"
+	"github.com/onwardmail/onward/internal/dns"
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/recipient"
 	"github.com/onwardmail/onward/internal/reply"
@@ -51,6 +52,10 @@ type Settings struct {
 	MaxHeader int
 	// Route says where mail for an address goes that is not local.
 	Route func(address.Mailbox) queue.Destination
+	// Checks are what strangers are held against.
+	Checks Checks
+	// Filters see every message before it is stored, in this order.
+	Filters []Filter
 }
 
 // Enqueuer makes a message durable.
@@ -72,6 +77,11 @@ type Options struct {
 	// SPF reports whether the reverse-path's domain passes for the client; nil
 	// means that nobody checks and no stranger hears of failures.
 	SPF func(ctx context.Context, client netip.Addr, helo string, from address.Mailbox) bool
+	// DNS is asked by the checks; nil: those that need it are off.
+	DNS dns.Resolver
+	// LoopMark returns the mark of an address in messages that it forwards; nil:
+	// none. It tells nothing to others.
+	LoopMark func(address.Mailbox) string
 	// Random returns text for Message-ID.
 	Random func() string
 	Logger *slog.Logger
@@ -81,6 +91,7 @@ type Options struct {
 type Handler struct {
 	opt      Options
 	settings atomic.Pointer[Settings]
+	grey     *greylist
 }
 
 // New returns a Handler.
@@ -91,7 +102,7 @@ func New(opt Options, s Settings) *Handler {
 	if opt.DiskLow == nil {
 		opt.DiskLow = func() bool { return false }
 	}
-	h := &Handler{opt: opt}
+	h := &Handler{opt: opt, grey: newGreylist()}
 	h.Set(s)
 	return h
 }
@@ -103,9 +114,6 @@ func (h *Handler) Set(s Settings) {
 	}
 	h.settings.Store(&s)
 }
-
-// Connect lets everybody in: limits of connections are smtpd's.
-func (h *Handler) Connect(context.Context, *transaction.Peer) reply.Reply { return reply.Reply{} }
 
 // Close notes the end of a session.
 func (h *Handler) Close(*transaction.Peer) {}
@@ -148,7 +156,17 @@ func (h *Handler) Mail(ctx context.Context, p *transaction.Peer, from address.Ma
 			return nil, r
 		}
 	}
-	return &mail{h: h, settings: s, peer: p, from: from, params: params}, reply.SenderOK()
+	allowed, r := h.checkSender(ctx, s, p, from)
+	if !r.IsZero() {
+		return nil, r
+	}
+	m := &mail{h: h, settings: s, peer: p, from: from, params: params, allowed: allowed}
+	if r := m.begin(ctx); !r.IsZero() {
+		m.Abort()
+		return nil, r
+	}
+	m.found = h.inspect(ctx, s, p)
+	return m, reply.SenderOK()
 }
 
 // mayBeSender holds a reverse-path against the identities of the login: its own

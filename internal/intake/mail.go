@@ -3,7 +3,9 @@ package intake
 import (
 	"bytes"
 	"context"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onwardmail/onward/internal/address"
@@ -34,6 +36,11 @@ type mail struct {
 	spf  chan bool
 	stop context.CancelFunc
 	body *content
+	// allowed says that a rule let the sender in; found is what DNS says of the
+	// client, nil if nobody asks; views are those of the filters.
+	allowed bool
+	found   *findings
+	views   []Filtering
 }
 
 // Recipient decides about a forward-path, once: what it leads to is kept.
@@ -58,6 +65,16 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 	r := answer(to, res)
 	if !r.Positive() {
 		return r
+	}
+	if rule := find(m.settings.Checks.Recipients, to); rule != nil && !rule.Allow {
+		m.h.note(m.peer, "rules.recipients", "refused", "to", to.String())
+		return reply.RecipientRefused(rule.Text)
+	}
+	if no := m.checkClient(to); !no.IsZero() {
+		return no
+	}
+	if no := m.showRecipient(ctx, to); !no.IsZero() {
+		return no
 	}
 	if len(m.recipients)+len(res.Targets) > queueMost {
 		return reply.TooManyRecipients()
@@ -185,6 +202,10 @@ func (m *mail) Abort() {
 	if m.body != nil {
 		m.body.stored.Abort()
 	}
+	for _, v := range m.views {
+		v.Close()
+	}
+	m.views = nil
 }
 
 // content takes the message of one transaction.
@@ -194,6 +215,8 @@ type content struct {
 	scan   message.HeaderScanner
 	refuse reply.Reply
 	err    error
+	held   []byte // until the filters have seen the header section
+	shown  bool   // that they have
 }
 
 // Write scans the header section and stores; the first trouble is kept for
@@ -206,6 +229,7 @@ func (c *content) Write(p []byte) (int, error) {
 		c.Refuse(reply.HeaderTooLarge(strconv.Itoa(c.m.settings.MaxHeader)))
 		return len(p), nil
 	}
+	c.show(p)
 	n, err := c.stored.Write(p)
 	if err != nil {
 		c.err = err
@@ -254,9 +278,21 @@ func (c *content) commit(ctx context.Context) reply.Reply {
 			return reply.BareLineEnding()
 		}
 	}
+	if no := c.loops(); !no.IsZero() {
+		return no
+	}
 	e, err := c.entry(ctx)
 	if err != nil {
 		return m.h.trouble("read the header section of a message", m.peer, err)
+	}
+	edits, no := c.verdict(ctx, e.Message.ID.String())
+	if !no.IsZero() {
+		m.h.opt.Logger.Info("check", "session", m.peer.Session, "check", "milters", "verdict", no.String())
+		return no
+	}
+	if len(edits) > 0 { // below our trace field, which is the last one prepended
+		last := len(e.Message.Edits) - 1
+		e.Message.Edits = append(append(e.Message.Edits[:last:last], edits...), e.Message.Edits[last])
 	}
 	if err := m.h.opt.Queue.Enqueue(ctx, e); err != nil {
 		return m.h.trouble("store a message", m.peer, err)
@@ -291,6 +327,9 @@ func (c *content) entry(ctx context.Context) (*queue.Entry, error) {
 	}
 	if m.peer.Service.Submits() || m.peer.Service == transaction.Local {
 		msg.Edits = append(msg.Edits, m.submissionEdits(header, now)...)
+	}
+	if mark := m.loopMark(); mark != "" {
+		msg.Edits = append(msg.Edits, message.Edit{Kind: message.Prepend, Text: mark, Rule: "rfc5321#6.3 loop mark"})
 	}
 	// The last one prepended stands on top, where the trace field belongs.
 	msg.Edits = append(msg.Edits, message.Edit{Kind: message.Prepend, Text: m.received(msg), Rule: "rfc5321#4.4 Received"})
@@ -360,4 +399,63 @@ func short(s string) string {
 		cut--
 	}
 	return s[:cut]
+}
+
+// loopField marks what we have forwarded, for us alone.
+const loopField = "Onward-Loop"
+
+// Limits of the loop mark.
+const (
+	// maxMarks is how many addresses one message names; the count of Received
+	// fields is for the others.
+	maxMarks = 20
+	// maxRounds is how often a message may come back to an address that forwarded
+	// it: once somebody may have sent it again by hand.
+	maxRounds = 1
+)
+
+// loopMark is the field that names the addresses which forward the message, as
+// nobody but us can read (rfc5321#6.3); "" if none does.
+func (m *mail) loopMark() string {
+	if m.h.opt.LoopMark == nil {
+		return ""
+	}
+	var marks []string
+	for _, r := range m.recipients {
+		if !r.Forwarded() || len(marks) == maxMarks {
+			continue
+		}
+		if mark := m.h.opt.LoopMark(r.Address); !slices.Contains(marks, mark) {
+			marks = append(marks, mark)
+		}
+	}
+	if len(marks) == 0 {
+		return ""
+	}
+	return message.Fold(loopField, strings.Join(marks, " "))
+}
+
+// loops looks whether the message has been forwarded by every one of its
+// recipients before.
+func (c *content) loops() reply.Reply {
+	m := c.m
+	if m.h.opt.LoopMark == nil {
+		return reply.Reply{}
+	}
+	header, err := c.scan.Header()
+	if err != nil || !header.Has(loopField) {
+		return reply.Reply{}
+	}
+	rounds := make(map[string]int)
+	for f := range header.All(loopField) {
+		for mark := range strings.FieldsSeq(f.Value()) {
+			rounds[mark]++
+		}
+	}
+	for _, r := range m.recipients {
+		if !r.Forwarded() || rounds[m.h.opt.LoopMark(r.Address)] <= maxRounds {
+			return reply.Reply{}
+		}
+	}
+	return reply.LoopMark(m.recipients[0].Address)
 }

@@ -14,7 +14,9 @@ package onward
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/hex"
@@ -284,7 +286,8 @@ func (s *Server) assemble(c *config.Config, names dns.Resolver) {
 			res, _ := spf.Check(ctx, names, client, helo, from)
 			return res == spf.Pass
 		},
-	}, settings(c))
+		DNS: names, LoopMark: s.loopMark,
+	}, s.settings(c))
 	s.smtpd = smtpd.NewServer(s.handler, s.smtpdOptions(c))
 	s.web = s.webServer(c)
 }
@@ -414,7 +417,7 @@ func (s *Server) Reload() error {
 	if s.opt.Level != nil {
 		s.opt.Level.Set(logLevel(c.Log.Level))
 	}
-	s.handler.Set(settings(c))
+	s.handler.Set(s.settings(c))
 	s.smtpd.SetOptions(s.smtpdOptions(c))
 	s.deliverer.SetRoutes(routes(c))
 	s.manager.SetSchedule(schedule(c))
@@ -492,6 +495,14 @@ func (s *Server) expand(ctx context.Context, to address.Mailbox) ([]*queue.Recip
 		rs = append(rs, intake.Recipient(to, t, noParams, route))
 	}
 	return rs, nil
+}
+
+// loopMark names an address in messages that it forwards, so that we alone
+// recognize it.
+func (s *Server) loopMark(a address.Mailbox) string {
+	h := hmac.New(sha256.New, s.keys.Key(store.KeyReference))
+	h.Write([]byte("loop\x00" + a.Key()))
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // newIDs returns a source of queue ids of this process.

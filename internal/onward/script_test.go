@@ -219,6 +219,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`(Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d+ \w+ \d{4} \d\d:\d\d:\d\d [+-]\d{4}`), "DATE"},
 	{regexp.MustCompile(`<[0-9a-f]{30}@`), "<RANDOM@"},
 	{regexp.MustCompile(`\(TLS[0-9.]+ [A-Z0-9_]+\)`), "(TLS)"},
+	{regexp.MustCompile(`Onward-Loop:(\s+[0-9a-f]{16})+`), "Onward-Loop: MARK"},
 }
 
 // steady replaces what differs from run to run, and shows octets that are no

@@ -18,6 +18,7 @@ import (
 	"github.com/onwardmail/onward/internal/dsn"
 	"github.com/onwardmail/onward/internal/explain"
 	"github.com/onwardmail/onward/internal/intake"
+	"github.com/onwardmail/onward/internal/milter"
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/reference"
 	"github.com/onwardmail/onward/internal/smtp"
@@ -34,8 +35,59 @@ var noParams = smtp.RcptParams{}
 func settings(c *config.Config) intake.Settings {
 	return intake.Settings{
 		Trusted: c.Relay.Networks, MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients,
-		Route: func(a address.Mailbox) queue.Destination { return destination(c, a) },
+		Route:  func(a address.Mailbox) queue.Destination { return destination(c, a) },
+		Checks: checks(c),
 	}
+}
+
+func checks(c *config.Config) intake.Checks {
+	k := c.Checks
+	return intake.Checks{
+		BlockLists: k.BlockLists, ReverseDNS: strictness(k.ReverseDNS), Hello: strictness(k.Hello), SenderDomain: strictness(k.SenderDomain),
+		Greylist: k.Greylist, Exempt: k.Exempt,
+		Clients: rules(c.Rules.Clients), Senders: rules(c.Rules.Senders), Recipients: rules(c.Rules.Recipients),
+	}
+}
+
+func strictness(s config.Strictness) intake.Strictness {
+	switch s {
+	case config.CheckLog:
+		return intake.LogOnly
+	case config.CheckRefuse:
+		return intake.Refuse
+	}
+	return intake.Off
+}
+
+func rules(list []config.Rule) []intake.Rule {
+	var all []intake.Rule
+	for _, r := range list {
+		all = append(all, intake.Rule(r))
+	}
+	return all
+}
+
+// filters are the milters of the configuration.
+func (s *Server) filters(c *config.Config) []intake.Filter {
+	var all []intake.Filter
+	for _, addr := range c.Milters.Servers {
+		network := "tcp"
+		if strings.HasPrefix(addr, "/") {
+			network = "unix"
+		}
+		all = append(all, milter.New(milter.Options{
+			Network: network, Address: addr, Hostname: c.Hostname, Timeout: c.Milters.Timeout,
+			PassOver: c.Milters.Failure == config.MilterAccept, Dial: s.opt.Dial, Log: s.log,
+		}))
+	}
+	return all
+}
+
+// settings are those of intake, with the filters.
+func (s *Server) settings(c *config.Config) intake.Settings {
+	all := settings(c)
+	all.Filters = s.filters(c)
+	return all
 }
 
 // destination is the route that catches the domain, or the domain itself.

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/d--j/go-milter"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/onwardmail/onward/internal/account"
@@ -169,8 +170,17 @@ func newWorld(t testing.TB, files *txtar.Archive, real bool, prepare ...func(dir
 			t.Fatal(err)
 		}
 	}
+	if keys := w.text("keys"); keys != "" {
+		if err := os.MkdirAll(w.data, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(w.data, store.KeysFile), []byte(keys), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.setZone("zone")
 	w.startHosts()
+	w.startMilter()
 	s, err := New(context.Background(), w.options())
 	if err != nil {
 		t.Fatalf("start the server: %v", err)
@@ -622,4 +632,76 @@ func (w *world) maildirs() map[string][]string {
 		found[box] = append(found[box], string(content))
 	}
 	return found
+}
+
+// milterAt is where the filter of a script with a file milter listens.
+const milterAt = "192.0.2.99:11332"
+
+// startMilter starts a filter that goes by words in what it sees.
+func (w *world) startMilter() {
+	if w.file("milter") == nil {
+		return
+	}
+	l, err := w.listen("", milterAt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := milter.NewServer(milter.WithMilter(func() milter.Milter { return &fakeMilter{} }), milter.WithActions(milter.OptAddHeader|milter.OptChangeHeader))
+	go func() { _ = s.Serve(l) }()
+	w.t.Cleanup(func() { _ = s.Close() })
+}
+
+type fakeMilter struct {
+	milter.NoOpMilter
+	body int
+}
+
+// verdict goes by words.
+func verdict(seen string) (*milter.Response, error) {
+	switch {
+	case strings.Contains(seen, "spam"):
+		return milter.RejectWithCodeAndReason(554, "5.7.1 This looks like spam")
+	case strings.Contains(seen, "reject"):
+		return milter.RespReject, nil
+	case strings.Contains(seen, "later"):
+		return milter.RejectWithCodeAndReason(451, "4.7.1 Not yet")
+	case strings.Contains(seen, "tempfail"):
+		return milter.RespTempFail, nil
+	case strings.Contains(seen, "discard"):
+		return milter.RespDiscard, nil
+	case strings.Contains(seen, "accept"):
+		return milter.RespAccept, nil
+	}
+	return milter.RespContinue, nil
+}
+
+func (f *fakeMilter) MailFrom(from, _ string, _ milter.Modifier) (*milter.Response, error) {
+	return verdict(from)
+}
+
+func (f *fakeMilter) RcptTo(to, _ string, _ milter.Modifier) (*milter.Response, error) {
+	return verdict(to)
+}
+
+func (f *fakeMilter) Header(name, value string, _ milter.Modifier) (*milter.Response, error) {
+	return verdict(name + ":" + value)
+}
+
+func (f *fakeMilter) BodyChunk(b []byte, _ milter.Modifier) (*milter.Response, error) {
+	f.body += len(b)
+	return verdict(string(b))
+}
+
+func (f *fakeMilter) EndOfMessage(m milter.Modifier) (*milter.Response, error) {
+	if err := m.AddHeader("X-Body", fmt.Sprint(f.body)); err != nil {
+		return nil, err
+	}
+	if err := m.ChangeHeader(2, "X-Old", ""); err != nil {
+		return nil, err
+	}
+	if err := m.ChangeHeader(1, "Subject", "[seen]\n by a filter"); err != nil {
+		return nil, err
+	}
+	f.body = 0
+	return milter.RespAccept, nil
 }

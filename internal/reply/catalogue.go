@@ -67,6 +67,19 @@ func span(d time.Duration) string {
 	return strconv.FormatInt(n, 10) + " " + unit
 }
 
+// ClientRefused occurs when a rule of the configuration keeps a client out; text
+// is the operator's, or "".
+func ClientRefused(hostname, text string) Reply {
+	return say(clientRefused, hostname, or(text, "no mail is taken from your address"))
+}
+
+func or(text, ours string) string {
+	if text == "" {
+		return ours
+	}
+	return text
+}
+
 // ShuttingDown occurs when the server stops while a client is connected
 // (rfc5321#3.8).
 func ShuttingDown(hostname string) Reply { return say(shuttingDown, hostname) }
@@ -242,6 +255,25 @@ func SenderSyntax(why string) Reply { return say(senderSyntax, why) }
 // offer (rfc5321#4.1.1.11).
 func ParameterUnknown(keyword string) Reply { return say(parameterUnknown, keyword) }
 
+// SenderRefused occurs when a rule of the configuration keeps a sender out; text
+// is the operator's, or "".
+func SenderRefused(from address.Mailbox, text string) Reply {
+	return say(senderRefused, from.Path(), or(text, "no mail is taken from this sender"))
+}
+
+// SenderDomainUnknown occurs when nobody could be answered at the sender's
+// domain.
+func SenderDomainUnknown(from address.Mailbox) Reply { return say(senderDomainUnknown, from.Path()) }
+
+// SenderDomainUnchecked occurs when DNS does not answer about the sender's
+// domain.
+func SenderDomainUnchecked(from address.Mailbox) Reply {
+	return say(senderDomainUnchecked, from.Path())
+}
+
+// SenderNullMX occurs when the sender's domain has a null MX (rfc7505#4.2).
+func SenderNullMX(from address.Mailbox) Reply { return say(senderNullMX, from.Path()) }
+
 // TooManyMessages occurs when a connection has said MAIL as often as LIMITS told
 // it that it may (rfc9422#4.1).
 func TooManyMessages(hostname string) Reply { return say(tooManyMessages, hostname) }
@@ -304,7 +336,9 @@ func RelayDenied(rcpt address.Mailbox) Reply { return say(relayDenied, rcpt.Path
 
 // RecipientRefused occurs when the owner of an address has closed it; text is
 // the owner's own.
-func RecipientRefused(text string) Reply { return say(recipientRefused, text) }
+func RecipientRefused(text string) Reply {
+	return say(recipientRefused, or(text, "No mail is taken for this address"))
+}
 
 // RecipientSyntax occurs when the forward-path cannot be read.
 func RecipientSyntax(why string) Reply { return say(recipientSyntax, why) }
@@ -327,6 +361,41 @@ func Queued(id string) Reply { return say(queued, id) }
 // TooManyReceived occurs when a message has passed through too many servers
 // (rfc5321#6.3).
 func TooManyReceived(limit string) Reply { return say(tooManyReceived, limit) }
+
+// BlockListed occurs when a block list has the client's address; why is the
+// list's, or "" (rfc5782#2.1).
+func BlockListed(addr, list, why string) Reply {
+	return say(blockListed, addr, list, or(why, "ask there to be taken off"))
+}
+
+// ReverseDNSMissing occurs when no host name leads back to the client's address
+// (rfc7372#3.3).
+func ReverseDNSMissing(addr string) Reply { return say(reverseDNSMissing, addr) }
+
+// HelloRefused occurs when the client calls itself by a name that cannot be its
+// own.
+func HelloRefused(name, why string) Reply { return say(helloRefused, name, why) }
+
+// Greylisted occurs when a client, a sender and a recipient meet for the first
+// time (rfc6647#2.1).
+func Greylisted(wait time.Duration) Reply { return say(greylisted, span(wait)) }
+
+// LoopMark occurs when a message comes back to an address that has forwarded it.
+func LoopMark(rcpt address.Mailbox) Reply { return say(loopMark, rcpt.Path()) }
+
+// FilterRefused occurs when a milter refuses; text is the milter's, or "".
+func FilterRefused(text string) Reply {
+	return say(filterRefused, or(text, "it gave no reason"))
+}
+
+// FilterDeferred occurs when a milter wants the message later; text is the
+// milter's, or "".
+func FilterDeferred(text string) Reply {
+	return say(filterDeferred, or(text, "it cannot decide at the moment; please try again later"))
+}
+
+// FilterDown occurs when a milter does not answer.
+func FilterDown() Reply { return say(filterDown) }
 
 // BinaryNeedsBdat occurs when DATA is said for content that has no lines
 // (rfc3030#3).

@@ -16,6 +16,7 @@ const (
 	spokeFirst
 	makingRoom
 	serverBusy
+	clientRefused
 	shuttingDown
 	timedOut
 	tooManyErrors
@@ -60,6 +61,10 @@ const (
 	senderOK
 	tooManyMessages
 	senderSyntax
+	senderRefused
+	senderDomainUnknown
+	senderDomainUnchecked
+	senderNullMX
 	parameterUnknown
 	parameterValue
 	xclientDenied
@@ -79,12 +84,20 @@ const (
 	recipientSyntax
 	tooManyRecipients
 	forwardingLoop
+	blockListed
+	reverseDNSMissing
+	helloRefused
+	greylisted
 	startContent
 	binaryNeedsBdat
 	queued
 	tooManyReceived
+	loopMark
 	bareLineEnding
 	headerTooLarge
+	filterRefused
+	filterDeferred
+	filterDown
 	tryLater
 	tryLaterHello
 	directoryDown
@@ -110,6 +123,7 @@ var definitions = [last]Definition{
 	spokeFirst:           {"spoke-first", 554, "5.5.0", "{host}: you spoke before the greeting; a mail server waits for it", Connect, false, cite("rfc5321#3.1", "rfc5321#4.3.1")},
 	makingRoom:           {"making-room", 421, "4.3.2", "{host} is full and needs this connection for others; please try again in a few minutes", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	serverBusy:           {"server-busy", 421, "4.3.2", "{host} is receiving as much mail as it can at a time; please try again in a few minutes", Data | Bdat, true, cite("rfc5321#3.8", "rfc3463#3.4")},
+	clientRefused:        {"client-refused", 554, "5.7.1", "{host}: {text}", Connect, false, cite("rfc5321#3.1", "rfc3463#3.8")},
 	shuttingDown:         {"shutting-down", 421, "4.3.2", "{host} is shutting down; please try again in a few minutes", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	timedOut:             {"timed-out", 421, "4.4.2", "{host} has waited too long for you; closing the connection", Anywhere, true, cite("rfc5321#4.5.3.2", "rfc3463#3.5")},
 	tooManyErrors:        {"too-many-errors", 421, "4.7.0", "{host}: too many errors on this connection; closing it", Anywhere, true, cite("rfc5321#3.8")},
@@ -160,6 +174,10 @@ var definitions = [last]Definition{
 	senderOK:               {"sender-ok", 250, "2.1.0", "Sender OK", Mail, false, cite("rfc5321#4.1.1.2")},
 	tooManyMessages:        {"too-many-messages", 421, "4.5.0", "{host}: that is as many messages as one connection takes; open another", Mail, true, cite("rfc9422#4.1", "rfc5321#3.8")},
 	senderSyntax:           {"sender-syntax", 501, "5.1.7", "Cannot read the sender address: {why}", Mail, false, cite("rfc5321#4.1.1.2", "rfc3463#3.2")},
+	senderRefused:          {"sender-refused", 550, "5.7.1", "{sender}: {text}", Mail, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	senderDomainUnknown:    {"sender-domain-unknown", 550, "5.1.8", "{sender}: the domain does not exist or takes no mail, so nobody could be answered", Mail, false, cite("rfc5321#4.2.3", "rfc3463#3.2")},
+	senderDomainUnchecked:  {"sender-domain-unchecked", 451, "4.4.3", "{sender}: the domain cannot be looked up at the moment; please try again later", Mail, false, cite("rfc5321#4.2.3", "rfc3463#3.5")},
+	senderNullMX:           {"sender-null-mx", 550, "5.7.27", "{sender}: the domain says that it takes no mail", Mail, false, cite("rfc7505#4.2")},
 	parameterUnknown:       {"parameter-unknown", 555, "5.5.4", "Parameter {keyword} was not offered", Mail | Rcpt, false, cite("rfc5321#4.1.1.11")},
 	parameterValue:         {"parameter-value", 501, "5.5.4", "Parameter {keyword}: {rule}", Mail | Rcpt | Bdat | XClient, false, cite("rfc5321#4.1.1.11")},
 	xclientDenied:          {"xclient-denied", 550, "5.7.0", "Your address may not use XCLIENT: {what}", XClient, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
@@ -181,12 +199,21 @@ var definitions = [last]Definition{
 	tooManyRecipients: {"too-many-recipients", 452, "4.5.3", "Too many recipients in one transaction; send to these first, the others in another", Rcpt, false, cite("rfc5321#4.5.3.1.10")},
 	forwardingLoop:    {"forwarding-loop", 550, "5.4.6", "{recipient}: the forwarding leads back to itself; its owner must mend it", Rcpt, false, cite("rfc5321#6.3", "rfc3463#3.5")},
 
+	blockListed:       {"block-listed", 550, "5.7.1", "{address} is on the block list {list}: {why}", Rcpt, false, cite("rfc5782#2.1", "rfc3463#3.8")},
+	reverseDNSMissing: {"reverse-dns-missing", 550, "5.7.25", "{address} has no host name that leads back to it", Rcpt, false, cite("rfc7372#3.3", "rfc8601#3")},
+	helloRefused:      {"hello-refused", 550, "5.7.1", "{name}, said after EHLO, {why}", Rcpt, false, cite("rfc5321#4.1.4", "rfc3463#3.8")},
+	greylisted:        {"greylisted", 451, "4.7.1", "Not seen before; please try again in {wait}", Rcpt, false, cite("rfc6647#2.1", "rfc3463#3.8")},
+
 	startContent:    {"start-content", 354, "", "Send the message; end it with a line that has only a dot", Data, false, cite("rfc5321#4.1.1.4")},
 	binaryNeedsBdat: {"binary-needs-bdat", 503, "5.5.1", "Content with BODY=BINARYMIME is sent with BDAT, not with DATA", Data, false, cite("rfc3030#3")},
 	queued:          {"queued", 250, "2.0.0", "Accepted and stored; queued as {id}", Content | Bdat, false, cite("rfc5321#4.1.1.4", "rfc5321#6.1")},
 	tooManyReceived: {"too-many-received", 554, "5.4.6", "The message has passed through more than {limit} servers; it is going round in a loop", Content | Bdat, false, cite("rfc5321#6.3", "rfc3463#3.5")},
+	loopMark:        {"loop-mark", 554, "5.4.6", "{recipient}: this message was forwarded from here more than once already; it is going round in a loop", Content | Bdat, false, cite("rfc5321#6.3", "rfc3463#3.5")},
 	bareLineEnding:  {"bare-line-ending", 554, "5.6.0", "The message has a CR or LF that is not part of a CR LF; lines must end with CR LF", Content | Bdat, false, cite("rfc5321#2.3.8", "rfc5321#4.1.1.4")},
 	headerTooLarge:  {"header-too-large", 554, "5.6.0", "The header section is larger than the {limit} octets that we take", Content | Bdat, false, cite("rfc5321#4.5.3.1.9")},
+	filterRefused:   {"filter-refused", 550, "5.7.1", "Refused by a filter: {text}", Mail | Rcpt | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	filterDeferred:  {"filter-deferred", 451, "4.7.1", "Put off by a filter: {text}", Mail | Rcpt | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	filterDown:      {"filter-down", 451, "4.3.0", "A filter that must see the message does not answer; please try again later", Mail | Rcpt | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
 	tryLater:        {"try-later", 451, "4.3.0", "Something failed here and it is not your fault; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
 	tryLaterHello:   {"try-later-hello", 421, "4.3.0", "{host}: something failed here and it is not your fault; please try again later", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	directoryDown:   {"directory-down", 451, "4.3.0", "The address cannot be looked up at the moment; please try again later", Rcpt | Mail, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},

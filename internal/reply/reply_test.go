@@ -113,7 +113,9 @@ func every(t *testing.T, text string) map[string]Reply {
 		"MailboxUnknown": MailboxUnknown(box), "RelayDenied": RelayDenied(box), "RecipientRefused": RecipientRefused(text),
 		"RecipientSyntax": RecipientSyntax(text), "TooManyRecipients": TooManyRecipients(),
 		"ForwardingLoop": ForwardingLoop(box), "StartContent": StartContent(), "Queued": Queued(text),
-		"TooManyReceived": TooManyReceived(text), "TooManyMessages": TooManyMessages(text), "BinaryNeedsBdat": BinaryNeedsBdat(), "TooManyFromNetwork": TooManyFromNetwork(text), "ConnectingTooOften": ConnectingTooOften(text, time.Hour), "AddressBlocked": AddressBlocked(text, time.Minute), "SpokeFirst": SpokeFirst(text), "MakingRoom": MakingRoom(text), "ServerBusy": ServerBusy(text), "SendingTooFast": SendingTooFast(time.Second), "XClientDenied": XClientDenied(text), "BareLineEnding": BareLineEnding(), "HeaderTooLarge": HeaderTooLarge(text),
+		"TooManyReceived": TooManyReceived(text), "TooManyMessages": TooManyMessages(text), "BinaryNeedsBdat": BinaryNeedsBdat(), "TooManyFromNetwork": TooManyFromNetwork(text), "ConnectingTooOften": ConnectingTooOften(text, time.Hour), "AddressBlocked": AddressBlocked(text, time.Minute), "SpokeFirst": SpokeFirst(text), "MakingRoom": MakingRoom(text), "ServerBusy": ServerBusy(text), "SendingTooFast": SendingTooFast(time.Second), "ClientRefused": ClientRefused(text, text), "SenderRefused": SenderRefused(box, text), "SenderDomainUnknown": SenderDomainUnknown(box), "SenderDomainUnchecked": SenderDomainUnchecked(box), "SenderNullMX": SenderNullMX(box),
+		"BlockListed": BlockListed(text, text, text), "ReverseDNSMissing": ReverseDNSMissing(text), "HelloRefused": HelloRefused(text, text), "Greylisted": Greylisted(time.Minute), "LoopMark": LoopMark(box),
+		"FilterRefused": FilterRefused(text), "FilterDeferred": FilterDeferred(text), "FilterDown": FilterDown(), "XClientDenied": XClientDenied(text), "BareLineEnding": BareLineEnding(), "HeaderTooLarge": HeaderTooLarge(text),
 		"TryLater": TryLater(), "TryLaterHello": TryLaterHello(text), "DirectoryDown": DirectoryDown(), "CannotVerify": CannotVerify(),
 		"ExpandRefused": ExpandRefused(),
 	}

@@ -156,7 +156,7 @@ func TestAPISearchAndCompare(t *testing.T) {
 	} {
 		r := get(t, h, target)
 		text := body(t, r)
-		if r.StatusCode != want || !json.Valid([]byte(text)) || strings.Contains(text, "null") {
+		if r.StatusCode != want || !json.Valid([]byte(text)) || strings.Contains(text, ": null") {
 			t.Errorf("%s gives %d %s, want %d", target, r.StatusCode, text, want)
 		}
 		if r.Header.Get("Access-Control-Allow-Origin") != "*" || r.Header.Get("Access-Control-Allow-Credentials") != "" {
