@@ -85,6 +85,8 @@ proof: peers-install
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...
 	scripts/install-peers.sh
+	$(GO) run ./internal/smtptest/receive
+	ulimit -n 20000 && $(GO) run ./test/bench/crowd -onward bin/onward
 	$(GO) run ./test/bench -onward bin/onward
 
 clean:

@@ -66,6 +66,7 @@ type Conn struct {
 	shed     atomic.Bool // the server is full: close
 	waiting  atomic.Bool // for the client
 	loggedIn atomic.Bool
+	spoke    atomic.Bool   // a line has come
 	moved    atomic.Int64  // when the client last got ahead, in Unix nanoseconds
 	gained   int           // octets of content since then
 	pause    time.Duration // before the greeting
@@ -322,6 +323,9 @@ func (c *Conn) readLine(ctx context.Context, most int) (Next, error) {
 			}
 			if scanned > 0 || !by.IsZero() { // what is pipelined came at once
 				c.moved.Store(time.Now().UnixNano())
+			}
+			if !c.spoke.Load() {
+				c.spoke.Store(true)
 			}
 			next := c.session.Line(ctx, line)
 			if c.peer.Login != "" {

@@ -126,6 +126,10 @@ func (s *Session) answerAll(replies []reply.Reply) Next {
 	switch {
 	case accepted:
 		s.errors, s.idle = 0, 0
+		if s.sent != nil && !s.praised {
+			s.praised = true
+			s.sent()
+		}
 	case refused:
 		s.errors++
 	}

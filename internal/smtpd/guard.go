@@ -19,6 +19,9 @@ const (
 	strikesFade  = 24 * time.Hour
 	// acquainted is how long an address that has been here is no stranger.
 	acquainted = 30 * 24 * time.Hour
+	// loitered is how long nobody makes room for an address whose connection was
+	// ended because it kept still, unless it sends a message meanwhile.
+	loitered = 10 * time.Minute
 )
 
 // place is an address in one of the roles that we play for it: what somebody
@@ -48,11 +51,13 @@ type guard struct {
 	opened   map[place]bucket // connections a minute
 	mailed   map[place]bucket // messages a minute
 	seenLast map[netip.Prefix]time.Time
+	shed     map[netip.Prefix]time.Time
 }
 
 func newGuard() *guard {
 	return &guard{
 		blocked: map[place]strike{}, opened: map[place]bucket{}, mailed: map[place]bucket{}, seenLast: map[netip.Prefix]time.Time{},
+		shed: map[netip.Prefix]time.Time{},
 	}
 }
 
@@ -127,6 +132,29 @@ func (g *guard) stranger(client netip.Prefix, now time.Time) bool {
 	makeRoom(g.seenLast, func(t time.Time) bool { return now.Sub(t) > acquainted })
 	g.seenLast[client] = now
 	return !ok || now.Sub(last) > acquainted
+}
+
+// loiters notes that a client kept still while others waited.
+func (g *guard) loiters(client netip.Prefix, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	makeRoom(g.shed, func(t time.Time) bool { return now.Sub(t) > loitered })
+	g.shed[client] = now
+}
+
+// loiterer reports whether it did so lately.
+func (g *guard) loiterer(client netip.Prefix, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t, ok := g.shed[client]
+	return ok && now.Sub(t) < loitered
+}
+
+// sent notes that a message of a client was accepted.
+func (g *guard) sent(client netip.Prefix) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.shed, client)
 }
 
 // makeRoom sees that a full table has room for one more: what is stale goes,

@@ -39,6 +39,7 @@ type Server struct {
 	each      map[netip.Prefix]int // connections of each client
 	nets      map[netip.Prefix]int // connections of each network
 	leaving   int                  // of conns, were told to make room
+	barren    time.Time            // until when it is of no use to look for more of those
 	empty     chan struct{}        // closed when stopping and no connection is left
 }
 
@@ -191,6 +192,8 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 		no = reply.TooManyFromAddress(o.Hostname)
 	case client.IsValid() && s.nets[wider(client)] >= o.MaxPerNetwork && !known:
 		no = reply.TooManyFromNetwork(o.Hostname)
+	case !known && len(s.conns)-s.leaving >= o.MaxConnections/reserve*(reserve-1) && s.guard.loiterer(client, now):
+		no = reply.TooManyConnections(o.Hostname)
 	case len(s.conns)-s.leaving >= o.MaxConnections && !s.makeRoom(o, known, now):
 		no = reply.TooManyConnections(o.Hostname)
 	default:
@@ -198,6 +201,7 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 		c := newConn(nc, o, p, s.handler, peer, &s.pool)
 		c.known = known
 		c.session.load = &s.load
+		c.session.sent = func() { s.guard.sent(client) }
 		if !known {
 			c.session.pace = func() time.Duration { return s.guard.mail(at, o.MailRate, time.Now()) }
 			if o.GreetPause > 0 && s.guard.stranger(client, now) {
@@ -235,33 +239,54 @@ func (s *Server) unwelcome(o *Options, at place, known bool, now time.Time) repl
 const (
 	// shedIdle is how long a stranger may keep still while others wait.
 	shedIdle = 5 * time.Second
+	// shedMute is the same for one that has not said a word.
+	shedMute = 2 * time.Second
+	// barrenTime is how long nobody is looked for after nobody was found.
+	barrenTime = 100 * time.Millisecond
 	// shedAtOnce is how many are sent away at a time, so that they are not looked
 	// for again at once.
 	shedAtOnce = 32
+	// reserve is the part of all connections that is not for clients who kept
+	// still lately: a tenth.
+	reserve = 10
 )
 
 // makeRoom tells strangers that keep still to go, and reports whether there is
 // room now. Who has logged in, and who is known, stays; so does everybody whose
-// turn is ours. For somebody known a stranger need not even have kept still.
+// turn is ours. A client that was told to go is not worth another's place for a
+// while: whoever holds many connections gets each of them once. For somebody known a stranger need not even have kept still.
 // s.mu is held.
 func (s *Server) makeRoom(o *Options, known bool, now time.Time) bool {
 	if s.leaving >= max(o.MaxConnections/4, shedAtOnce) {
 		return false // those who were told are still here
 	}
-	still := now.Add(-shedIdle)
+	idle, mute := shedIdle, shedMute
 	if known {
-		still = now.Add(-shedIdle / 50)
+		idle, mute = shedIdle/50, shedIdle/50
+	} else if now.Before(s.barren) {
+		return false
 	}
 	found := 0
 	for c := range s.conns {
-		if c.known || c.shed.Load() || !c.waiting.Load() || c.loggedIn.Load() || c.moved.Load() > still.UnixNano() {
+		if c.known || c.shed.Load() || !c.waiting.Load() || c.loggedIn.Load() {
+			continue
+		}
+		still := idle
+		if !c.spoke.Load() {
+			still = mute
+		}
+		if now.UnixNano()-c.moved.Load() < int64(still) {
 			continue
 		}
 		c.evict()
+		s.guard.loiters(s.conns[c], now)
 		s.leaving++
 		if found++; found == shedAtOnce {
 			break
 		}
+	}
+	if found == 0 && !known {
+		s.barren = now.Add(barrenTime)
 	}
 	return found > 0
 }

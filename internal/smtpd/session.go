@@ -74,6 +74,7 @@ type Session struct {
 	failures int  // rejected logins
 	mails    int  // MAIL commands, whatever became of them
 	idle     int  // commands that move nothing, since the last message that was accepted
+	praised  bool // sent has been called
 	struck   bool // it ended because of the client's errors
 
 	mechanism sasl.Mechanism // of the AUTH exchange that is under way
@@ -87,6 +88,7 @@ type Session struct {
 
 	load  *load                // of the server; nil: none
 	holds bool                 // a place among its contents
+	sent  func()               // a message was accepted; nil: nobody wants to know
 	pace  func() time.Duration // until the client may begin a message; nil: now
 
 	replies []reply.Reply // backs Next.Replies
