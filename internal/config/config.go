@@ -101,8 +101,15 @@ type Checks struct {
 	Hello        Strictness
 	SenderDomain Strictness
 	Greylist     time.Duration  // 0: off
+	BareLF       string         // BareLFRefuse or BareLFMend
 	Exempt       []netip.Prefix // no check is for them
 }
+
+// Values of Checks.BareLF: what becomes of content with an LF on its own.
+const (
+	BareLFRefuse = "refuse"
+	BareLFMend   = "normalize"
+)
 
 // Rules let somebody in or keep him out; the first that matches counts.
 type Rules struct {

@@ -196,7 +196,7 @@ func (s *Server) smtpdOptions(c *config.Config) smtpd.Options {
 		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress, MaxPerNetwork: c.Limits.ConnectionsPerNetwork,
 		ConnectRate: c.Limits.ConnectionRate, MailRate: c.Limits.MessageRate, MaxContents: c.Limits.Receiving,
 		BlockTime: c.Limits.Block, GreetPause: c.Limits.GreetPause, Known: slices.Concat(c.Limits.Known, c.Relay.Networks),
-		XClient: c.XClient.Networks, XClientLogin: c.XClient.Login,
+		MendLF: c.Checks.BareLF == config.BareLFMend, XClient: c.XClient.Networks, XClientLogin: c.XClient.Login,
 		CommandWait: c.Limits.CommandTimeout, BlockWait: c.Limits.DataTimeout, Log: s.log,
 	}
 }

@@ -394,7 +394,7 @@ func (c *Conn) readContent(ctx context.Context) (Next, error) {
 			}
 			room := c.buf[c.start-1 : c.end]
 			n, used, done := d.Decode(room, c.buf[c.start:c.end])
-			c.session.Piece(room[:n], d.Bare())
+			c.session.Piece(room[:n], d.BareCR, d.BareLF)
 			c.start += used
 			if done {
 				return c.session.ContentRead(ctx), nil

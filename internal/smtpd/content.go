@@ -16,6 +16,9 @@ type incoming struct {
 	stopped bool                // nothing more is written: it will be refused
 	lines   smtp.LineScanner    // of chunks
 	last    bool                // the chunk that is being read is the last
+	cr      bool                // the last octet was CR
+	lf      bool                // the last octet was LF
+	mended  []byte              // memory for what normalize makes
 	refusal reply.Reply         // for the chunk that is being read, if it is refused
 }
 
@@ -61,12 +64,17 @@ func (s *Session) openContent(ctx context.Context) reply.Reply {
 }
 
 // Piece is not an event but a part of one: the next octets of content or of a
-// chunk, unstuffed. bare says that they, or those before them, have a CR or LF
-// on its own. p is not kept.
-func (s *Session) Piece(p []byte, bare bool) {
+// chunk, unstuffed. bareCR and bareLF say that they, or those before them, have a
+// CR or LF on its own. p is not kept.
+func (s *Session) Piece(p []byte, bareCR, bareLF bool) {
 	in := &s.incoming
+	bare := bareCR || bareLF
 	if in.content == nil || len(p) == 0 && !bare {
 		return
+	}
+	if s.options.MendLF && !s.binary {
+		bare = bareCR
+		p = in.normalize(p, bareLF)
 	}
 	in.size += int64(len(p))
 	switch {
@@ -80,6 +88,29 @@ func (s *Session) Piece(p []byte, bare bool) {
 			in.stopped = true // Commit knows and will say so
 		}
 	}
+}
+
+// normalize makes CRLF of each LF on its own, so that the line ends where readers
+// that are less strict would end it, and says where the last line stands. Where a
+// message ends, that was decided before: no LF makes an end.
+func (in *incoming) normalize(p []byte, bareLF bool) []byte {
+	if len(p) == 0 {
+		return p
+	}
+	cr := in.cr
+	in.cr, in.lf = p[len(p)-1] == '\r', p[len(p)-1] == '\n'
+	if !bareLF {
+		return p
+	}
+	in.mended = in.mended[:0]
+	for _, c := range p {
+		if c == '\n' && !cr {
+			in.mended = append(in.mended, '\r')
+		}
+		in.mended = append(in.mended, c)
+		cr = c == '\r'
+	}
+	return in.mended
 }
 
 // ContentRead is the event that the final dot has been read.
@@ -189,7 +220,8 @@ func (s *Session) ChunkPiece(p []byte) {
 		return
 	}
 	s.incoming.lines.Scan(p)
-	s.Piece(p, !s.binary && s.incoming.lines.Bare())
+	l := &s.incoming.lines
+	s.Piece(p, !s.binary && l.BareCR, !s.binary && l.BareLF)
 }
 
 // ChunkRead is the event that all octets of a chunk have been read. What BDAT
@@ -211,10 +243,10 @@ func (s *Session) ChunkRead(ctx context.Context) Next {
 	unfinished := in.lines.End()
 	if s.binary {
 		// Any octets, to the last: no line is completed (rfc3030#3).
-	} else if in.lines.Bare() {
+	} else if in.lines.BareCR || in.lines.BareLF && !s.options.MendLF {
 		in.refuse(reply.BareLineEnding())
-	} else if unfinished {
-		s.Piece([]byte("\r\n"), false) // stored content ends with a whole line
+	} else if unfinished && !(s.options.MendLF && in.lf) {
+		s.Piece([]byte("\r\n"), false, false) // stored content ends with a whole line
 	}
 	return s.commit(ctx)
 }

@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"pgregory.net/rapid"
+
+	"github.com/onwardmail/onward/internal/smtp"
 	"github.com/onwardmail/onward/internal/smtptest"
 )
 
@@ -124,6 +127,32 @@ func TestMakingRoom(t *testing.T) {
 		}
 		if err := s.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// TestNormalize: an LF on its own becomes CRLF, however the content is cut.
+func TestNormalize(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		content := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"\r\n", "\n", "a", ".", "text"})).Draw(t, "content"), "")
+		var want strings.Builder
+		for i := range len(content) {
+			if content[i] == '\n' && (i == 0 || content[i-1] != '\r') {
+				want.WriteByte('\r')
+			}
+			want.WriteByte(content[i])
+		}
+		var in incoming
+		var lines smtp.LineScanner
+		var got strings.Builder
+		for rest := content; rest != ""; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
+			lines.Scan([]byte(rest[:n]))
+			got.Write(in.normalize([]byte(rest[:n]), lines.BareLF))
+			rest = rest[n:]
+		}
+		if got.String() != want.String() {
+			t.Fatalf("%q became %q", content, got.String())
 		}
 	})
 }

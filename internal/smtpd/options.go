@@ -106,6 +106,9 @@ type Options struct {
 	// message, TLSWait for a handshake.
 	CommandWait, BlockWait, ContentTime, TLSWait time.Duration
 
+	// MendLF makes CRLF of an LF on its own in content; otherwise the message is
+	// refused for it. A CR on its own is refused in any case.
+	MendLF bool
 	// XClient are the networks whose clients may say for whom they speak, by
 	// XCLIENT; XClientLogin, that they may say who has logged in.
 	XClient      []netip.Prefix

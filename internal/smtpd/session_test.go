@@ -99,7 +99,7 @@ func (d *driver) line(text string) {
 		}
 		d.after(d.session.Line(ctx, []byte(text)), reply.Auth)
 	case ReadContent:
-		d.session.Piece([]byte(text+"\r\n"), strings.ContainsAny(text, "\r\n"))
+		d.session.Piece([]byte(text+"\r\n"), strings.Contains(text, "\r"), strings.Contains(text, "\n"))
 		d.after(d.session.ContentRead(ctx), reply.Content)
 	case ReadChunk:
 		d.session.ChunkPiece(bytes.Repeat([]byte("x"), int(min(d.next.Octets, 1000))))
