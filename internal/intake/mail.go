@@ -51,7 +51,7 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 	if !to.IsASCII() && !m.params.UTF8 {
 		return reply.NonASCIIAddress()
 	}
-	res, err := m.h.opt.Resolver.Resolve(ctx, to)
+	res, err := m.h.opt.Resolver.Resolve(ctx, m.ours(to))
 	if err != nil {
 		m.h.opt.Logger.Error("look up an address", "session", m.peer.Session, "error", err)
 		return reply.DirectoryDown()
@@ -85,6 +85,15 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 	}
 	m.askSPF()
 	return r
+}
+
+// ours makes postmaster at our own address, by which the client has reached us,
+// the postmaster without a domain (rfc5321#4.5.1, rfc5321#4.1.3).
+func (m *mail) ours(to address.Mailbox) address.Mailbox {
+	if ip, ok := to.Domain.Literal(); ok && to.IsPostmaster() && ip.Unmap() == m.peer.Local.Addr().Unmap().WithZone("") {
+		return address.Mailbox{Local: to.Local}
+	}
+	return to
 }
 
 // queueMost bounds the recipients of one message after forwarding.

@@ -231,7 +231,7 @@ func bodyValue(s string, offered Extensions) (Body, error) {
 			return BodyBinaryMIME, nil
 		}
 	}
-	return BodyUnset, fault(FaultParameter, "BODY", "its value is 7BIT or 8BITMIME")
+	return BodyUnset, fault(FaultParameter, "BODY", "its value is 7BIT, 8BITMIME or BINARYMIME")
 }
 
 // retValue reads ret-value = "FULL" / "HDRS" (rfc3461#4.3).

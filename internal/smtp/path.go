@@ -83,6 +83,11 @@ func (p *parser) aDL(f Fault) error {
 func (p *parser) mailbox(f Fault) (address.Mailbox, error) {
 	local, rest, err := address.LocalPart(p.rest)
 	if err != nil {
+		if path, _, ok := strings.Cut(p.rest, ">"); ok { // the same, of the address alone
+			if _, _, alone := address.LocalPart(path); alone != nil {
+				err = alone
+			}
+		}
 		return address.Mailbox{}, bad(f, err)
 	}
 	written := len(p.rest) - len(rest)
