@@ -120,7 +120,8 @@ func (m *maildir) put(ctx context.Context, box, name string, j *job, i int, r *q
 // folder is where a mailbox is. Every name in it is made by safeName, so it is
 // below root.
 func (m *maildir) folder(box address.Mailbox) (string, error) {
-	local := strings.ToLower(box.Local) // as address.Mailbox.Key folds it
+	local := address.Mailbox{Local: box.Local}.Key() // one mailbox is one folder, however it is written
+	local = local[:len(local)-1]                     // without the @
 	if local == "" || box.Domain.IsZero() {
 		return "", fmt.Errorf("%q is no address of a local mailbox", box.String())
 	}

@@ -289,3 +289,18 @@ func TestUnixLines(t *testing.T) {
 		}
 	}
 }
+
+// TestOneFolder: a mailbox is one folder, whatever its case and the form of its
+// letters (rfc6532#3.1).
+func TestOneFolder(t *testing.T) {
+	m := &maildir{root: "/mail"}
+	want, err := m.folder(address.MustMailbox("j\u00f6rg@example.org"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"J\u00d6RG@example.org", "jo\u0308rg@example.org", "JO\u0308RG@EXAMPLE.ORG"} {
+		if got, err := m.folder(address.MustMailbox(s)); err != nil || got != want {
+			t.Errorf("%q has the folder %s (%v), not %s", s, got, err, want)
+		}
+	}
+}

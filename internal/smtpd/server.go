@@ -239,6 +239,8 @@ func (s *Server) unwelcome(o *Options, at place, known bool, now time.Time) repl
 const (
 	// shedIdle is how long a stranger may keep still while others wait.
 	shedIdle = 5 * time.Second
+	// shedForKnown is the same where somebody known waits.
+	shedForKnown = time.Second
 	// shedMute is the same for one that has not said a word.
 	shedMute = 2 * time.Second
 	// barrenTime is how long nobody is looked for after nobody was found.
@@ -262,7 +264,7 @@ func (s *Server) makeRoom(o *Options, known bool, now time.Time) bool {
 	}
 	idle, mute := shedIdle, shedMute
 	if known {
-		idle, mute = shedIdle/50, shedIdle/50
+		idle, mute = shedForKnown, shedForKnown
 	} else if now.Before(s.barren) {
 		return false
 	}
