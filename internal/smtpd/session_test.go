@@ -23,7 +23,7 @@ var stageOf = map[smtp.Verb]reply.Stage{
 	smtp.Unknown: reply.Unknown, smtp.EHLO: reply.Helo, smtp.HELO: reply.Helo, smtp.LHLO: reply.Helo | reply.Unknown, smtp.MAIL: reply.Mail,
 	smtp.RCPT: reply.Rcpt, smtp.DATA: reply.Data, smtp.BDAT: reply.Bdat, smtp.RSET: reply.Rset, smtp.NOOP: reply.Noop,
 	smtp.QUIT: reply.Quit, smtp.VRFY: reply.Vrfy, smtp.EXPN: reply.Expn, smtp.HELP: reply.Help,
-	smtp.STARTTLS: reply.StartTLS, smtp.AUTH: reply.Auth,
+	smtp.STARTTLS: reply.StartTLS, smtp.AUTH: reply.Auth, smtp.XCLIENT: reply.XClient | reply.Unknown,
 }
 
 // driver drives a Session as a connection would, and checks what every event
@@ -40,7 +40,7 @@ func drive(t interface{ Fatalf(string, ...any) }, p Profile, o Options) *driver 
 	h := &recorder{}
 	o.Hostname = "mx.example.org"
 	o.TLS = func() *tls.Config { return &tls.Config{} }
-	peer := &transaction.Peer{Session: "1", Service: p.Service}
+	peer := &transaction.Peer{Session: "1", Service: p.Service, Remote: netip.MustParseAddrPort("192.0.2.9:1000")}
 	if p.ImplicitTLS {
 		peer.TLS = &transaction.TLS{Version: "TLS1.3"}
 	}
@@ -81,7 +81,7 @@ func (d *driver) line(text string) {
 	case ReadCommand:
 		c, _ := smtp.ParseCommand([]byte(text))
 		if c.Verb == smtp.Unknown {
-			for v := smtp.EHLO; v <= smtp.AUTH; v++ {
+			for v := smtp.EHLO; v <= smtp.XCLIENT; v++ {
 				if smtp.HasVerb([]byte(text), v) {
 					c.Verb = v
 				}
@@ -115,8 +115,9 @@ func (d *driver) end() {
 	if d.handler.open != 0 {
 		d.t.Fatalf("%d transactions are left open", d.handler.open)
 	}
-	if n := strings.Count(d.handler.String(), "close"); n != 1 {
-		d.t.Fatalf("the handler was told %d times that the session ended", n)
+	told := d.handler.String() // XCLIENT ends a session and begins another
+	if began, n := strings.Count(told, "connect "), strings.Count(told, "close"); n != began || n == 0 {
+		d.t.Fatalf("the handler was told %d times that a session began, and %d times that one ended", began, n)
 	}
 }
 
@@ -223,13 +224,14 @@ func TestNoMailWithoutLogin(t *testing.T) {
 func FuzzSession(f *testing.F) {
 	f.Add("EHLO a\nMAIL FROM:<a@b.example>\nRCPT TO:<anna@example.org>\nDATA\nhello\nQUIT")
 	f.Add("STARTTLS\n\nEHLO a\nAUTH LOGIN\nYW5uYQ==\nc2VjcmV0\nMAIL FROM:<>")
+	f.Add("XCLIENT ADDR=IPV6:2001:db8::1 HELO=a.example LOGIN=anna\nMAIL FROM:<jörg@b.example> SMTPUTF8 BODY=BINARYMIME\nRCPT TO:<anna@example.org> NOTIFY=NEVER\nDATA\nBDAT 5 LAST")
 	f.Add("BDAT 5\nx\nBDAT 0 LAST\n\nRSET\nAUTH PLAIN AGFubmEAc2VjcmV0\n*")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "panic") {
 			t.Skip("the handler would panic, as it should")
 		}
 		for _, p := range prologues() {
-			d := drive(t, p.profile, Options{})
+			d := drive(t, p.profile, Options{XClient: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, XClientLogin: true, MendLF: true})
 			for _, line := range append(p.lines, strings.Split(text, "\n")...) {
 				if d.next.Do != Close {
 					d.line(line)
