@@ -55,6 +55,8 @@ type Checks struct {
 	Greylist time.Duration
 	// Exempt are networks to which no check applies.
 	Exempt []netip.Prefix
+	// Verify lets VRFY tell those who have logged in whether an address exists.
+	Verify bool
 	// Clients, Senders and Recipients are rules; the first that matches counts.
 	Clients, Senders, Recipients []Rule
 }
@@ -194,7 +196,8 @@ type findings struct {
 	done    chan struct{}
 	list    string // the block list that has the client, "" for none
 	why     string
-	noName  bool // no verified host name
+	noName  bool   // no verified host name
+	name    string // the verified host name, "" if nobody asked
 	badName string
 }
 
@@ -220,7 +223,7 @@ func (h *Handler) inspect(ctx context.Context, s *Settings, p *transaction.Peer)
 			all.Go(func() { f.list, f.why = h.listed(ctx, c.BlockLists, a) })
 		}
 		if c.ReverseDNS != Off {
-			all.Go(func() { f.noName = h.nameless(ctx, a) })
+			all.Go(func() { f.name, f.noName = h.hostName(ctx, a) })
 		}
 		if c.Hello != Off {
 			all.Go(func() { f.badName = h.badHello(ctx, helo, a) })
@@ -282,12 +285,12 @@ func reversed(a netip.Addr) string {
 	return b.String()
 }
 
-// nameless reports whether no name of the reverse tree leads back to the
-// address (rfc8601#3, iprev). Trouble is no proof.
-func (h *Handler) nameless(ctx context.Context, a netip.Addr) bool {
+// hostName returns the name of the reverse tree that leads back to the address
+// (rfc8601#3, iprev); none says that there is none. Trouble is no proof.
+func (h *Handler) hostName(ctx context.Context, a netip.Addr) (name string, none bool) {
 	names, err := h.opt.DNS.PTR(ctx, a)
 	if err != nil {
-		return dns.IsNotFound(err)
+		return "", dns.IsNotFound(err)
 	}
 	const most = 5
 	for i, name := range names.Records {
@@ -295,11 +298,14 @@ func (h *Handler) nameless(ctx context.Context, a netip.Addr) bool {
 			break
 		}
 		addrs, err := h.opt.DNS.Addresses(ctx, name)
-		if err != nil && !dns.IsNotFound(err) || slices.Contains(addrs.Records, a) {
-			return false
+		switch {
+		case slices.Contains(addrs.Records, a):
+			return name, false
+		case err != nil && !dns.IsNotFound(err):
+			return "", false
 		}
 	}
-	return true
+	return "", true
 }
 
 // badHello says what is wrong with the name that a client gave itself

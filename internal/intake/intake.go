@@ -200,7 +200,7 @@ func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from add
 // Verify answers VRFY. Strangers learn nothing (rfc5321#7.3); a login is told
 // the truth, as RCPT would tell it.
 func (h *Handler) Verify(ctx context.Context, p *transaction.Peer, a address.Mailbox) reply.Reply {
-	if p.Login == "" || a.Domain.IsZero() && !a.IsPostmaster() { // a name alone may be anybody's
+	if p.Login == "" || !h.settings.Load().Checks.Verify || a.Domain.IsZero() && !a.IsPostmaster() { // a name alone may be anybody's
 		return reply.CannotVerify()
 	}
 	res, err := h.opt.Resolver.Resolve(ctx, a)

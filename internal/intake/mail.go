@@ -357,6 +357,7 @@ func (m *mail) received(msg *queue.Message) string {
 		r.Helo, r.Protocol = "", ""
 		r.Addr = msg.Origin.Remote
 	}
+	r.ReverseName = m.remoteName()
 	if p.TLS != nil {
 		r.TLSVersion, r.TLSCipher = p.TLS.Version, p.TLS.Cipher
 	}
@@ -385,12 +386,22 @@ func (m *mail) submissionEdits(h message.Header, now time.Time) message.EditList
 	return edits
 }
 
+// remoteName is the client's verified host name, "" if nobody has asked for it.
+func (m *mail) remoteName() string {
+	if m.found == nil {
+		return ""
+	}
+	<-m.found.done
+	return m.found.name
+}
+
 func (m *mail) origin() queue.Origin {
 	p := m.peer
 	o := queue.Origin{
 		Service: string(p.Service), Remote: p.Remote.Addr().Unmap(), Helo: p.Helo,
 		Login: p.Login, Credential: p.Credential, Session: p.Session,
 	}
+	o.RemoteName = m.remoteName()
 	if p.TLS != nil {
 		o.TLS = p.TLS.Version + " " + p.TLS.Cipher
 	}

@@ -44,7 +44,7 @@ func checks(c *config.Config) intake.Checks {
 	k := c.Checks
 	return intake.Checks{
 		BlockLists: k.BlockLists, ReverseDNS: strictness(k.ReverseDNS), Hello: strictness(k.Hello), SenderDomain: strictness(k.SenderDomain),
-		Greylist: k.Greylist, Exempt: k.Exempt,
+		Greylist: k.Greylist, Exempt: k.Exempt, Verify: k.Verify == config.VerifyUsers,
 		Clients: rules(c.Rules.Clients), Senders: rules(c.Rules.Senders), Recipients: rules(c.Rules.Recipients),
 	}
 }
