@@ -305,6 +305,9 @@ func (v *view) edits(changes []milter.ModifyAction) message.EditList {
 	var list message.EditList
 	rule := "milter " + v.f.opt.Address
 	for _, c := range changes {
+		if clean(c.HeaderName) == "" {
+			continue // no field
+		}
 		switch c.Type {
 		case milter.ActionAddHeader, milter.ActionInsertHeader:
 			list = append(list, message.Edit{Kind: message.Prepend, Text: field(c.HeaderName, c.HeaderValue), Rule: rule})
@@ -345,13 +348,17 @@ func field(name, value string) string {
 			lines[i] = "\t" + lines[i]
 		}
 	}
-	name = strings.Map(func(r rune) rune {
+	return clean(name) + ": " + strings.TrimLeft(strings.Join(lines, "\r\n"), " ") + "\r\n"
+}
+
+// clean is what of a name may stand in the name of a field (rfc5322#3.6.8).
+func clean(name string) string {
+	return strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' || r == ':' {
 			return -1
 		}
 		return r
 	}, name)
-	return name + ": " + strings.TrimLeft(strings.Join(lines, "\r\n"), " ") + "\r\n"
 }
 
 // Close implements intake.Filtering.
