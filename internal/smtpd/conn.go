@@ -71,6 +71,9 @@ type Conn struct {
 	gained   int           // octets of content since then
 	pause    time.Duration // before the greeting
 	known    bool          // no stranger
+	strike   func()        // the session ended because of the client's errors; nil: nobody remembers
+	counted  bool          // left has been called; guarded by the server's mu
+	left     func()        // the connection is about to be closed; nil: nobody counts
 }
 
 // Why reading ends.
@@ -123,6 +126,9 @@ func (c *Conn) serve(ctx context.Context) {
 		case StartTLS:
 			next, err = c.startTLS()
 		case Close:
+			if c.session.struck && c.strike != nil {
+				c.strike() // before the client can be back
+			}
 			quit := len(next.Replies) == 1 && next.Replies[0].Code() == 221
 			c.lastFlush()
 			if !quit {
@@ -167,6 +173,9 @@ func (c *Conn) finish() {
 				"session", c.peer.Session, "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
+	if c.left != nil {
+		c.left() // for the same reason
+	}
 	c.conn.Close()
 	c.shrink()
 	c.session.PeerGone()

@@ -39,6 +39,7 @@ type Server struct {
 	each      map[netip.Prefix]int // connections of each client
 	nets      map[netip.Prefix]int // connections of each network
 	leaving   int                  // of conns, were told to make room
+	gone      int                  // of conns, are being closed
 	barren    time.Time            // until when it is of no use to look for more of those
 	empty     chan struct{}        // closed when stopping and no connection is left
 }
@@ -78,7 +79,7 @@ func (s *Server) SetOptions(o Options) { s.options.Store(o.withDefaults()) }
 func (s *Server) Counts() Counts {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Counts{Open: len(s.conns), Sessions: s.sessions.Load(), Refused: s.refused.Load()}
+	return Counts{Open: len(s.conns) - s.gone, Sessions: s.sessions.Load(), Refused: s.refused.Load()}
 }
 
 // Serve accepts connections of a profile from ln until ctx is over, ln is
@@ -169,7 +170,7 @@ func (s *Server) accept(nc net.Conn, p Profile) {
 }
 
 func (s *Server) run(c *Conn) {
-	defer s.leave(c)
+	defer s.ended(c)
 	c.serve(s.life)
 }
 
@@ -192,9 +193,9 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 		no = reply.TooManyFromAddress(o.Hostname)
 	case client.IsValid() && s.nets[wider(client)] >= o.MaxPerNetwork && !known:
 		no = reply.TooManyFromNetwork(o.Hostname)
-	case !known && len(s.conns)-s.leaving >= o.MaxConnections/reserve*(reserve-1) && s.guard.loiterer(client, now):
+	case !known && s.open() >= o.MaxConnections/reserve*(reserve-1) && s.guard.loiterer(client, now):
 		no = reply.TooManyConnections(o.Hostname)
-	case len(s.conns)-s.leaving >= o.MaxConnections && !s.makeRoom(o, known, now):
+	case s.open() >= o.MaxConnections && !s.makeRoom(o, known, now):
 		no = reply.TooManyConnections(o.Hostname)
 	default:
 		peer.Session = strconv.FormatUint(s.sessions.Add(1), 36)
@@ -202,7 +203,9 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 		c.known = known
 		c.session.load = &s.load
 		c.session.sent = func() { s.guard.sent(client) }
+		c.left = func() { s.leave(c) }
 		if !known {
+			c.strike = func() { s.guard.strike(at, o.BlockTime, time.Now()) }
 			c.session.pace = func() time.Duration { return s.guard.mail(at, o.MailRate, time.Now()) }
 			if o.GreetPause > 0 && s.guard.stranger(client, now) {
 				c.pause = o.GreetPause
@@ -220,6 +223,9 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 	s.turnAway(nc, p, no)
 	return nil
 }
+
+// open is how many connections count; s.mu is held.
+func (s *Server) open() int { return len(s.conns) - s.leaving - s.gone }
 
 // unwelcome refuses a client for what it did before.
 func (s *Server) unwelcome(o *Options, at place, known bool, now time.Time) reply.Reply {
@@ -270,7 +276,7 @@ func (s *Server) makeRoom(o *Options, known bool, now time.Time) bool {
 	}
 	found := 0
 	for c := range s.conns {
-		if c.known || c.shed.Load() || !c.waiting.Load() || c.loggedIn.Load() {
+		if c.counted || c.known || c.shed.Load() || !c.waiting.Load() || c.loggedIn.Load() {
 			continue
 		}
 		still := idle
@@ -317,22 +323,32 @@ func (s *Server) turnAway(nc net.Conn, p Profile, no reply.Reply) {
 	nc.Close()
 }
 
-// leave takes a connection off the books.
+// leave takes a connection off the books: it counts no more, but is still there.
 func (s *Server) leave(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	client := s.conns[c]
-	delete(s.conns, c)
+	client, ok := s.conns[c]
+	if !ok || c.counted {
+		return
+	}
+	c.counted = true
 	if c.shed.Load() {
 		s.leaving--
 	}
+	s.gone++
 	if client.IsValid() {
 		less(s.each, client)
 		less(s.nets, wider(client))
-		if c.session.struck && !c.known {
-			s.guard.strike(place{client, c.profile.Login}, c.options.BlockTime, time.Now())
-		}
 	}
+}
+
+// ended forgets a connection that is closed.
+func (s *Server) ended(c *Conn) {
+	s.leave(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.gone--
 	if s.stopping && len(s.conns) == 0 {
 		s.closeEmpty()
 	}
