@@ -34,6 +34,59 @@ type Account struct {
 	// the whole domain.
 	Identities []string  `json:"identities,omitempty"`
 	LastLogin  time.Time `json:"last_login,omitzero"`
+	// Salt and Iterations are those of SCRAM, shared by all secrets of the
+	// account (rfc5802#3); empty until the first secret is set.
+	Salt       []byte `json:"-"`
+	Iterations int    `json:"-"`
+	// Keys prove the main password by SCRAM; empty if there is none that can.
+	Keys Keys `json:"-"`
+	// Backend names the outside backend that knows the main password, "" for
+	// ours: then Hash is not looked at.
+	Backend string `json:"backend,omitempty"`
+	// AppOnly says that the main password is for its owner's own affairs, and
+	// that programs need an app password.
+	AppOnly bool `json:"app_only,omitempty"`
+	// Certificates are the SHA-256 fingerprints, in lower-case hex, of client
+	// certificates that log in by EXTERNAL.
+	Certificates []string `json:"certificates,omitempty"`
+	// Limits bound what the account sends, with all its secrets together.
+	Limits Limits `json:"limits,omitzero"`
+	// Lang is the language of notices to its owner; "" is the server's.
+	Lang string `json:"lang,omitempty"`
+}
+
+// Keys are what SCRAM keeps of one secret, for each hash; either may be empty.
+type Keys struct {
+	SHA256, SHA1 Key
+}
+
+// Key is StoredKey and ServerKey (rfc5802#3).
+type Key struct {
+	Stored []byte `json:"stored,omitempty"`
+	Server []byte `json:"server,omitempty"`
+}
+
+// Limits are how much may be sent; 0 is the server's default, -1 no limit.
+type Limits struct {
+	MessagesHour   int `json:"messages_hour,omitempty"`
+	MessagesDay    int `json:"messages_day,omitempty"`
+	RecipientsHour int `json:"recipients_hour,omitempty"`
+	RecipientsDay  int `json:"recipients_day,omitempty"`
+	// NewRecipientsDay counts the addresses that the account never wrote to before.
+	NewRecipientsDay int `json:"new_recipients_day,omitempty"`
+}
+
+// Scope is what an app password is good for; what is empty binds nothing.
+type Scope struct {
+	// Senders are the identities it may send as: addresses, and "@example.org"
+	// for a domain. They never allow more than the account may.
+	Senders []string `json:"senders,omitempty"`
+	// Networks are where it may be used from.
+	Networks []netip.Prefix `json:"networks,omitempty"`
+	// Recipients are the domains that it may send to.
+	Recipients []string `json:"recipients,omitempty"`
+	// MaxSize is the largest message in octets.
+	MaxSize int64 `json:"max_size,omitempty"`
 }
 
 // AppPassword is a secret for one program or device.
@@ -51,38 +104,48 @@ type AppPassword struct {
 	Revoked     time.Time  `json:"revoked,omitzero"`
 	LastUse     time.Time  `json:"last_use,omitzero"`
 	LastAddress netip.Addr `json:"last_address,omitzero"`
+	// LastMechanism and LastClient are how it was used last: the SASL name, and
+	// what the client called itself at EHLO.
+	LastMechanism string `json:"last_mechanism,omitempty"`
+	LastClient    string `json:"last_client,omitempty"`
+	// Keys prove it by SCRAM, with the account's salt.
+	Keys Keys `json:"-"`
+	// Idle ends it after so long without use; 0 for never.
+	Idle time.Duration `json:"idle,omitempty"`
+	// Suspended is zero unless an alarm has stopped it; SuspendedWhy is the alarm.
+	Suspended    time.Time `json:"suspended,omitzero"`
+	SuspendedWhy string    `json:"suspended_why,omitempty"`
+	Scope        Scope     `json:"scope,omitzero"`
+	Limits       Limits    `json:"limits,omitzero"`
+	// Device says that it is for a device such as a printer, which is bound to its
+	// network, sender and recipients.
+	Device bool `json:"device,omitempty"`
+	// Noticed is when its owner was told that it will expire.
+	Noticed time.Time `json:"noticed,omitzero"`
 }
 
-// Status is "active", "expired" or "revoked" at now.
-func (p AppPassword) Status(now time.Time) string {
+// Status is "active", "expired", "idle", "suspended" or "revoked" at now.
+func (p *AppPassword) Status(now time.Time) string {
 	switch {
 	case !p.Revoked.IsZero():
 		return "revoked"
 	case !p.Expires.IsZero() && !now.Before(p.Expires):
 		return "expired"
+	case p.Idle > 0 && !now.Before(p.lastSeen().Add(p.Idle)):
+		return "idle"
+	case !p.Suspended.IsZero():
+		return "suspended"
 	}
 	return "active"
 }
 
-// Cause is why a login failed; the keys login.<cause> of the reference explain
-// it.
-type Cause string
-
-// The causes. On the wire the first eight are the same.
-const (
-	UnknownUser        Cause = "unknown_user"
-	DomainMissing      Cause = "domain_missing"
-	WrongPassword      Cause = "wrong_password"
-	AppPasswordUnknown Cause = "app_password_unknown"
-	AppPasswordRevoked Cause = "app_password_revoked"
-	AppPasswordExpired Cause = "app_password_expired"
-	MainPasswordNotSet Cause = "main_password_required_app"
-	Malformed          Cause = "malformed"
-	// AccountDisabled is said as 525, and only after the right secret.
-	AccountDisabled Cause = "account_disabled"
-	// BackendDown is said as 454.
-	BackendDown Cause = "backend_down"
-)
+// lastSeen is when it was used last, or made.
+func (p *AppPassword) lastSeen() time.Time {
+	if p.LastUse.After(p.Created) {
+		return p.LastUse
+	}
+	return p.Created
+}
 
 // Failure is a login that failed.
 type Failure struct {
@@ -100,6 +163,10 @@ type Failure struct {
 	// Mechanism is the SASL name; TLS the version, "" in clear.
 	Mechanism string `json:"mechanism"`
 	TLS       string `json:"tls,omitempty"`
+	// Client is what the client called itself at EHLO, at most 100 octets of it.
+	Client string `json:"client,omitempty"`
+	// Detail is more of the cause, such as a backend's words.
+	Detail string `json:"detail,omitempty"`
 	// AppPassword names the app password concerned, by id and name.
 	AppPassword     string    `json:"app_password,omitempty"`
 	AppPasswordName string    `json:"app_password_name,omitempty"`
@@ -107,6 +174,18 @@ type Failure struct {
 	// Count is how many events of the same cause, login and address this row
 	// stands for; the newest is At.
 	Count int `json:"count"`
+}
+
+// Use is a login that succeeded.
+type Use struct {
+	Login string
+	// AppPassword is the id of the app password, "" for the main password.
+	AppPassword string
+	At          time.Time
+	From        netip.Addr
+	Mechanism   string
+	// Client is what the client called itself at EHLO.
+	Client string
 }
 
 // Retention of failures.
@@ -132,16 +211,22 @@ type Directory interface {
 	Account(ctx context.Context, login string) (Account, error) // ErrNotFound
 	Accounts(ctx context.Context) ([]Account, error)            // by login
 	AddAccount(ctx context.Context, a Account) error            // ErrExists
-	// UpdateAccount replaces Hash, Disabled and Identities.
+	// UpdateAccount replaces all but Login, Created and LastLogin.
 	UpdateAccount(ctx context.Context, a Account) error // ErrNotFound
 	RemoveAccount(ctx context.Context, login string) error
 	AppPasswords(ctx context.Context, login string) ([]AppPassword, error)
 	AddAppPassword(ctx context.Context, p AppPassword) error
 	// RevokeAppPassword marks it; which is an id or a name. ErrNotFound.
 	RevokeAppPassword(ctx context.Context, login, which string, now time.Time) (AppPassword, error)
-	// Used notes a successful login; appPasswordID is "" for the main password.
-	// It may be written later, in a batch.
-	Used(login, appPasswordID string, at time.Time, from netip.Addr)
+	// UpdateAppPassword replaces what its owner may change: Name, Expires, Idle,
+	// Suspended with its cause, Scope, Limits, Keys and Noticed. ErrNotFound.
+	UpdateAppPassword(ctx context.Context, p AppPassword) error
+	// Secrets reads an account with all its app passwords in one look-up, for
+	// mechanisms that do not say which secret is meant. An account that does not
+	// exist is nil, and costs the same.
+	Secrets(ctx context.Context, login string) (*Account, []AppPassword, error)
+	// Used notes a successful login. It may be written later, in a batch.
+	Used(u Use)
 	// Failed keeps a failure. It may be written later, in a batch, and is bounded
 	// and aggregated.
 	Failed(f Failure)

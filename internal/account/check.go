@@ -28,6 +28,8 @@ type Client struct {
 	Remote  netip.Addr
 	Service string
 	TLS     string
+	// Helo is what it called itself.
+	Helo string
 }
 
 // Result is what a try came to. Exactly one of Login and Cause is set.
@@ -81,7 +83,7 @@ func (c *Checker) Check(ctx context.Context, cred sasl.Credentials, client Clien
 	appOK := isApp && app != nil && subtle.ConstantTimeCompare(proof, app.MAC) == 1
 	switch {
 	case appOK && acc != nil && !acc.Disabled && app.Status(now) == "active" && actsAsItself(cred, login):
-		c.directory.Used(acc.Login, app.ID, now, client.Remote)
+		c.directory.Used(Use{Login: acc.Login, AppPassword: app.ID, At: now, From: client.Remote, Mechanism: cred.Mechanism, Client: client.Helo})
 		return Result{Login: acc.Login, Credential: app.ID}
 	case acc == nil && !strings.Contains(login, "@"):
 		cause = DomainMissing
@@ -111,7 +113,7 @@ func (c *Checker) Check(ctx context.Context, cred sasl.Credentials, client Clien
 		case acc.Disabled:
 			cause = AccountDisabled
 		case actsAsItself(cred, login):
-			c.directory.Used(acc.Login, "", now, client.Remote)
+			c.directory.Used(Use{Login: acc.Login, At: now, From: client.Remote, Mechanism: cred.Mechanism, Client: client.Helo})
 			return Result{Login: acc.Login, Credential: credential}
 		}
 	}

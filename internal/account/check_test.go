@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -43,7 +42,8 @@ func (d *directory) Login(_ context.Context, login, id string) (*Account, *AppPa
 	return acc, app, nil
 }
 
-func (d *directory) Used(login, id string, _ time.Time, _ netip.Addr) {
+func (d *directory) Used(u Use) {
+	login, id := u.Login, u.AppPassword
 	d.used = append(d.used, login+"/"+id)
 }
 func (d *directory) Failed(f Failure) { d.failures = append(d.failures, f) }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/address"
@@ -84,8 +83,8 @@ func (a *accounts) Account(_ context.Context, login string) (account.Account, er
 func (a *accounts) Login(_ context.Context, login, _ string) (*account.Account, *account.AppPassword, error) {
 	return a.all[login], nil, a.err
 }
-func (a *accounts) Used(string, string, time.Time, netip.Addr) {}
-func (a *accounts) Failed(f account.Failure)                   { a.failures = append(a.failures, f) }
+func (a *accounts) Used(account.Use)         {}
+func (a *accounts) Failed(f account.Failure) { a.failures = append(a.failures, f) }
 
 // buffer is a queue.Content that knows whether it was given back.
 type buffer struct {

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -11,31 +13,115 @@ import (
 )
 
 const (
-	accountColumns     = "login, hash, disabled, created, identities, last_login"
-	appPasswordColumns = "id, login, name, mac, created, expires, revoked, last_use, last_address"
+	accountColumns     = "login, hash, disabled, created, identities, last_login, data"
+	appPasswordColumns = "id, login, name, mac, created, expires, revoked, last_use, last_address, last_mechanism, last_client, data"
 )
 
-// readAccount reads accountColumns from column i on.
-func readAccount(rows *query, i int) *account.Account {
+// accountData is what nothing searches for, as JSON in one column; an account
+// that has none of it has "".
+type accountData struct {
+	Salt         []byte         `json:"salt,omitempty"`
+	Iterations   int            `json:"iterations,omitempty"`
+	Keys         keysData       `json:"keys,omitzero"`
+	Backend      string         `json:"backend,omitempty"`
+	AppOnly      bool           `json:"app_only,omitempty"`
+	Certificates []string       `json:"certificates,omitempty"`
+	Limits       account.Limits `json:"limits,omitzero"`
+	Lang         string         `json:"lang,omitempty"`
+}
+
+// keysData are account.Keys.
+type keysData struct {
+	SHA256 account.Key `json:"sha256,omitzero"`
+	SHA1   account.Key `json:"sha1,omitzero"`
+}
+
+// appPasswordData is the same of an app password.
+type appPasswordData struct {
+	Keys         keysData       `json:"keys,omitzero"`
+	Idle         time.Duration  `json:"idle,omitempty"`
+	Suspended    time.Time      `json:"suspended,omitzero"`
+	SuspendedWhy string         `json:"suspended_why,omitempty"`
+	Scope        account.Scope  `json:"scope,omitzero"`
+	Limits       account.Limits `json:"limits,omitzero"`
+	Device       bool           `json:"device,omitempty"`
+	Noticed      time.Time      `json:"noticed,omitzero"`
+}
+
+// encodeData is "" for what is empty.
+func encodeData(v any) (string, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode the settings of a login: %w", err)
+	}
+	if string(text) == "{}" {
+		return "", nil
+	}
+	return string(text), nil
+}
+
+func decodeData(text []byte, v any) error {
+	if len(text) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("read the settings of a login: %w: %w", errDamaged, err)
+	}
+	return nil
+}
+
+func dataOfAccount(a *account.Account) (string, error) {
+	return encodeData(accountData{
+		a.Salt, a.Iterations, keysData(a.Keys), a.Backend, a.AppOnly, a.Certificates, a.Limits, a.Lang,
+	})
+}
+
+func dataOfAppPassword(p *account.AppPassword) (string, error) {
+	return encodeData(appPasswordData{
+		keysData(p.Keys), p.Idle, p.Suspended, p.SuspendedWhy, p.Scope, p.Limits, p.Device, p.Noticed,
+	})
+}
+
+// readAccount reads accountColumns from column i on; nil if there is none.
+func readAccount(rows *query, i int) (*account.Account, error) {
 	a := &account.Account{
 		Login: rows.ColumnText(i), Hash: rows.ColumnText(i + 1), Disabled: rows.ColumnBool(i + 2),
 		Created: moment(rows.ColumnInt64(i + 3)), LastLogin: moment(rows.ColumnInt64(i + 5)),
 	}
+	if a.Login == "" {
+		return nil, nil
+	}
 	if lines := rows.ColumnText(i + 4); lines != "" {
 		a.Identities = strings.Split(lines, "\n")
 	}
-	return a
+	var d accountData
+	if err := decodeData(rows.ColumnRawText(i+6), &d); err != nil {
+		return nil, err
+	}
+	a.Salt, a.Iterations, a.Keys, a.Backend = d.Salt, d.Iterations, account.Keys(d.Keys), d.Backend
+	a.AppOnly, a.Certificates, a.Limits, a.Lang = d.AppOnly, d.Certificates, d.Limits, d.Lang
+	return a, nil
 }
 
-// readAppPassword reads appPasswordColumns from column i on.
-func readAppPassword(rows *query, i int) *account.AppPassword {
+// readAppPassword reads appPasswordColumns from column i on; nil if there is none.
+func readAppPassword(rows *query, i int) (*account.AppPassword, error) {
 	p := &account.AppPassword{
 		ID: rows.ColumnText(i), Login: rows.ColumnText(i + 1), Name: rows.ColumnText(i + 2), MAC: rows.ColumnBlob(i+3, nil),
 		Created: moment(rows.ColumnInt64(i + 4)), Expires: moment(rows.ColumnInt64(i + 5)),
 		Revoked: moment(rows.ColumnInt64(i + 6)), LastUse: moment(rows.ColumnInt64(i + 7)),
+		LastMechanism: rows.ColumnText(i + 9), LastClient: rows.ColumnText(i + 10),
+	}
+	if p.ID == "" {
+		return nil, nil
 	}
 	p.LastAddress, _ = netip.ParseAddr(rows.ColumnText(i + 8)) // "" is none
-	return p
+	var d appPasswordData
+	if err := decodeData(rows.ColumnRawText(i+11), &d); err != nil {
+		return nil, err
+	}
+	p.Keys, p.Idle, p.Suspended, p.SuspendedWhy = account.Keys(d.Keys), d.Idle, d.Suspended, d.SuspendedWhy
+	p.Scope, p.Limits, p.Device, p.Noticed = d.Scope, d.Limits, d.Device, d.Noticed
+	return p, nil
 }
 
 // Login implements account.Directory: one statement, which looks for both
@@ -46,20 +132,48 @@ func (d *Directory) Login(ctx context.Context, login, appPasswordID string) (a *
 		rows := c.use("SELECT a." + strings.ReplaceAll(accountColumns, ", ", ", a.") + ", p." + strings.ReplaceAll(appPasswordColumns, ", ", ", p.") +
 			" FROM (SELECT ? AS login, ? AS id) AS asked LEFT JOIN account AS a ON a.login = asked.login" +
 			" LEFT JOIN app_password AS p ON p.id = asked.id AND p.login = asked.login").text(login).text(appPasswordID)
+		var bad error
 		if rows.next() {
-			if found := readAccount(rows, 0); found.Login != "" {
-				a = found
-			}
-			if found := readAppPassword(rows, 6); found.ID != "" && a != nil {
-				p = found
+			if a, bad = readAccount(rows, 0); bad == nil && a != nil {
+				p, bad = readAppPassword(rows, accountWidth)
 			}
 		}
-		return rows.done()
+		return errors.Join(bad, rows.done())
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("look up a login: %w", err)
 	}
 	return a, p, nil
+}
+
+// accountWidth is the number of accountColumns.
+const accountWidth = 7
+
+// Secrets implements account.Directory: one statement, like Login.
+func (d *Directory) Secrets(ctx context.Context, login string) (a *account.Account, all []account.AppPassword, err error) {
+	login = account.NormalizeLogin(login)
+	err = d.db.read(ctx, func(c *conn) error {
+		rows := c.use("SELECT a." + strings.ReplaceAll(accountColumns, ", ", ", a.") + ", p." + strings.ReplaceAll(appPasswordColumns, ", ", ", p.") +
+			" FROM (SELECT ? AS login) AS asked LEFT JOIN account AS a ON a.login = asked.login" +
+			" LEFT JOIN app_password AS p ON p.login = asked.login ORDER BY p.created, p.id").text(login)
+		var bad error
+		for bad == nil && rows.next() {
+			if a == nil {
+				if a, bad = readAccount(rows, 0); bad != nil || a == nil {
+					break
+				}
+			}
+			var p *account.AppPassword
+			if p, bad = readAppPassword(rows, accountWidth); p != nil {
+				all = append(all, *p)
+			}
+		}
+		return errors.Join(bad, rows.done())
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("look up a login: %w", err)
+	}
+	return a, all, nil
 }
 
 // Account implements account.Directory.
@@ -71,10 +185,11 @@ func (d *Directory) Account(ctx context.Context, login string) (account.Account,
 	var found *account.Account
 	err := d.db.read(ctx, func(c *conn) error {
 		rows := c.use("SELECT " + accountColumns + " FROM account WHERE login = ?").text(login)
+		var bad error
 		if rows.next() {
-			found = readAccount(rows, 0)
+			found, bad = readAccount(rows, 0)
 		}
-		return rows.done()
+		return errors.Join(bad, rows.done())
 	})
 	if err == nil && found == nil {
 		err = account.ErrNotFound
@@ -93,10 +208,14 @@ func (d *Directory) Accounts(ctx context.Context) ([]account.Account, error) {
 	var all []account.Account
 	err := d.db.read(ctx, func(c *conn) error {
 		rows := c.use("SELECT " + accountColumns + " FROM account ORDER BY login")
-		for rows.next() {
-			all = append(all, *readAccount(rows, 0))
+		var bad error
+		for bad == nil && rows.next() {
+			var a *account.Account
+			if a, bad = readAccount(rows, 0); a != nil {
+				all = append(all, *a)
+			}
 		}
-		return rows.done()
+		return errors.Join(bad, rows.done())
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the accounts: %w", err)
@@ -107,9 +226,13 @@ func (d *Directory) Accounts(ctx context.Context) ([]account.Account, error) {
 // AddAccount implements account.Directory.
 func (d *Directory) AddAccount(ctx context.Context, a account.Account) error {
 	login := account.NormalizeLogin(a.Login)
-	err := d.db.write(ctx, 0, func(c *conn) error {
-		err := c.use("INSERT INTO account (" + accountColumns + ") VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING").
-			text(login).text(a.Hash).int(flag(a.Disabled)).int(micros(a.Created)).text(strings.Join(a.Identities, "\n")).int(micros(a.LastLogin)).exec()
+	data, err := dataOfAccount(&a)
+	if err != nil {
+		return err
+	}
+	err = d.db.write(ctx, 0, func(c *conn) error {
+		err := c.use("INSERT INTO account (" + accountColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING").
+			text(login).text(a.Hash).int(flag(a.Disabled)).int(micros(a.Created)).text(strings.Join(a.Identities, "\n")).int(micros(a.LastLogin)).text(data).exec()
 		if err == nil && c.Changes() == 0 {
 			return account.ErrExists
 		}
@@ -131,9 +254,13 @@ func flag(on bool) int64 {
 // UpdateAccount implements account.Directory.
 func (d *Directory) UpdateAccount(ctx context.Context, a account.Account) error {
 	login := account.NormalizeLogin(a.Login)
-	err := d.db.write(ctx, 0, func(c *conn) error {
-		err := c.use("UPDATE account SET hash = ?, disabled = ?, identities = ? WHERE login = ?").
-			text(a.Hash).int(flag(a.Disabled)).text(strings.Join(a.Identities, "\n")).text(login).exec()
+	data, err := dataOfAccount(&a)
+	if err != nil {
+		return err
+	}
+	err = d.db.write(ctx, 0, func(c *conn) error {
+		err := c.use("UPDATE account SET hash = ?, disabled = ?, identities = ?, data = ? WHERE login = ?").
+			text(a.Hash).int(flag(a.Disabled)).text(strings.Join(a.Identities, "\n")).text(data).text(login).exec()
 		if err == nil && c.Changes() == 0 {
 			return account.ErrNotFound
 		}
@@ -168,10 +295,14 @@ func (d *Directory) RemoveAccount(ctx context.Context, login string) error {
 func appPasswords(c *conn, login string) ([]account.AppPassword, error) {
 	var all []account.AppPassword
 	rows := c.use("SELECT " + appPasswordColumns + " FROM app_password WHERE login = ? ORDER BY created, id").text(login)
-	for rows.next() {
-		all = append(all, *readAppPassword(rows, 0))
+	var bad error
+	for bad == nil && rows.next() {
+		var p *account.AppPassword
+		if p, bad = readAppPassword(rows, 0); p != nil {
+			all = append(all, *p)
+		}
 	}
-	return all, rows.done()
+	return all, errors.Join(bad, rows.done())
 }
 
 // AppPasswords implements account.Directory: oldest first, revoked and expired
@@ -196,7 +327,11 @@ func (d *Directory) AppPasswords(ctx context.Context, login string) ([]account.A
 // of the account has is ErrExists: revoking by name would not know which.
 func (d *Directory) AddAppPassword(ctx context.Context, p account.AppPassword) error {
 	login := account.NormalizeLogin(p.Login)
-	err := d.db.write(ctx, 0, func(c *conn) error {
+	data, err := dataOfAppPassword(&p)
+	if err != nil {
+		return err
+	}
+	err = d.db.write(ctx, 0, func(c *conn) error {
 		found, err := c.use("SELECT 1 FROM account WHERE login = ?").text(login).one()
 		if err != nil {
 			return err
@@ -213,9 +348,9 @@ func (d *Directory) AddAppPassword(ctx context.Context, p account.AppPassword) e
 				return fmt.Errorf("an app password called %q: %w", p.Name, errTaken)
 			}
 		}
-		err = c.use("INSERT INTO app_password (" + appPasswordColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING").
+		err = c.use("INSERT INTO app_password (" + appPasswordColumns + ") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING").
 			text(p.ID).text(login).text(p.Name).blob(p.MAC).int(micros(p.Created)).int(micros(p.Expires)).int(micros(p.Revoked)).
-			int(micros(p.LastUse)).text(addrText(p.LastAddress)).exec()
+			int(micros(p.LastUse)).text(addrText(p.LastAddress)).text(p.LastMechanism).text(p.LastClient).text(data).exec()
 		if err == nil && c.Changes() == 0 {
 			return fmt.Errorf("an app password with the id %q: %w", p.ID, errTaken)
 		}
@@ -240,6 +375,27 @@ func addrText(a netip.Addr) string {
 		return ""
 	}
 	return a.Unmap().String()
+}
+
+// UpdateAppPassword implements account.Directory.
+func (d *Directory) UpdateAppPassword(ctx context.Context, p account.AppPassword) error {
+	login := account.NormalizeLogin(p.Login)
+	data, err := dataOfAppPassword(&p)
+	if err != nil {
+		return err
+	}
+	err = d.db.write(ctx, 0, func(c *conn) error {
+		err := c.use("UPDATE app_password SET name = ?, expires = ?, data = ? WHERE id = ? AND login = ?").
+			text(p.Name).int(micros(p.Expires)).text(data).text(p.ID).text(login).exec()
+		if err == nil && c.Changes() == 0 {
+			return fmt.Errorf("no app password has the id %q: %w", p.ID, account.ErrNotFound)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("change an app password of %s: %w", login, err)
+	}
+	return nil
 }
 
 // RevokeAppPassword implements account.Directory. An id wins over a name, and of

@@ -235,6 +235,12 @@ func directorySchema() schema {
 				failure   INTEGER NOT NULL
 			) WITHOUT ROWID;
 			CREATE INDEX reference_at ON reference (at)`,
+			`
+			-- accountData and appPasswordData as JSON
+			ALTER TABLE account ADD COLUMN data TEXT NOT NULL DEFAULT '';
+			ALTER TABLE app_password ADD COLUMN last_mechanism TEXT NOT NULL DEFAULT '';
+			ALTER TABLE app_password ADD COLUMN last_client TEXT NOT NULL DEFAULT '';
+			ALTER TABLE app_password ADD COLUMN data TEXT NOT NULL DEFAULT ''`,
 		},
 	}
 }

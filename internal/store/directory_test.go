@@ -37,7 +37,7 @@ type directories struct {
 func TestSQLiteDirectory(t *testing.T) {
 	for name, f := range map[string]func(*testing.T, *directories){
 		"Domains": suiteDomains, "Addresses": suiteAddresses, "Accounts": suiteAccounts, "AppPasswords": suiteAppPasswords,
-		"Uses": suiteUses, "Failures": suiteFailures,
+		"Uses": suiteUses, "Secrets": suiteSecrets, "Failures": suiteFailures,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -260,25 +260,67 @@ func suiteAppPasswords(t *testing.T, d *directories) {
 	}
 }
 
+// suiteSecrets: every setting of an account and of its app passwords is kept,
+// can be changed, and is found with one look-up.
+func suiteSecrets(t *testing.T, d *directories) {
+	ctx := context.Background()
+	k := func(b byte) account.Keys {
+		return account.Keys{SHA256: account.Key{Stored: []byte{b, 1}, Server: []byte{b, 2}}, SHA1: account.Key{Stored: []byte{b, 3}}}
+	}
+	a := account.Account{
+		Login: "anna@example.org", Hash: "h", Created: start(), Identities: []string{"@example.com"}, Salt: []byte("salt"), Iterations: 4096,
+		Keys: k(7), Backend: "corp", AppOnly: true, Certificates: []string{"ab"}, Limits: account.Limits{MessagesHour: 3}, Lang: "de",
+	}
+	p := account.AppPassword{
+		ID: "aaaa", Login: "anna@example.org", Name: "printer", MAC: []byte{1}, Created: start(), Keys: k(9), Idle: time.Hour,
+		Scope: account.Scope{
+			Senders: []string{"anna@example.org"}, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			Recipients: []string{"example.net"}, MaxSize: 1000,
+		},
+		Limits: account.Limits{RecipientsDay: -1}, Device: true,
+	}
+	mustNil(t, d.accounts.AddAccount(ctx, a))
+	mustNil(t, d.accounts.AddAppPassword(ctx, p))
+	mustNil(t, d.accounts.AddAppPassword(ctx, account.AppPassword{ID: "bbbb", Login: "anna@example.org", Name: "tv", Created: start().Add(time.Hour)}))
+	for range 2 {
+		d.reopen()
+		gotA, all, err := d.accounts.Secrets(ctx, "Anna@example.org")
+		mustNil(t, err)
+		if gotA == nil || !reflect.DeepEqual(*gotA, a) || len(all) != 2 || !reflect.DeepEqual(all[0], p) || all[1].ID != "bbbb" {
+			t.Errorf("%+v\n%+v", gotA, all)
+		}
+		a.Hash, a.Keys, a.AppOnly, a.Lang, a.Iterations = "i", account.Keys{}, false, "", 5000
+		mustNil(t, d.accounts.UpdateAccount(ctx, a))
+		p.Name, p.Expires, p.Suspended, p.SuspendedWhy, p.Scope, p.Noticed = "scanner", start().Add(9*time.Hour), start(), "many_networks", account.Scope{}, start()
+		mustNil(t, d.accounts.UpdateAppPassword(ctx, p))
+	}
+	if a, all, err := d.accounts.Secrets(ctx, "no@example.org"); a != nil || all != nil || err != nil {
+		t.Error(a, all, err)
+	}
+	p.Login = "bert@example.org"
+	wantIs(t, d.accounts.UpdateAppPassword(ctx, p), account.ErrNotFound)
+}
+
 func suiteUses(t *testing.T, d *directories) {
 	ctx := context.Background()
 	mustNil(t, d.accounts.AddAccount(ctx, account.Account{Login: "anna@example.org", Created: start()}))
 	mustNil(t, d.accounts.AddAppPassword(ctx, account.AppPassword{ID: "aaaa", Login: "anna@example.org", Name: "phone", Created: start()}))
 	from := netip.MustParseAddr("192.0.2.1")
 	for i := range 5 {
-		d.accounts.Used("Anna@example.org", "aaaa", start().Add(time.Duration(i)*time.Minute), from)
+		d.accounts.Used(account.Use{Login: "Anna@example.org", AppPassword: "aaaa", At: start().Add(time.Duration(i) * time.Minute), From: from, Mechanism: "PLAIN", Client: "phone"})
 	}
-	d.accounts.Used("anna@example.org", "", start().Add(time.Hour), from)
-	d.accounts.Used("anna@example.org", "of another", start(), from)
+	d.accounts.Used(account.Use{Login: "anna@example.org", At: start().Add(time.Hour), From: from})
+	d.accounts.Used(account.Use{Login: "anna@example.org", AppPassword: "of another", At: start(), From: from})
 	for range 2 {
 		a, err := d.accounts.Account(ctx, "anna@example.org")
 		mustNil(t, err)
 		list, err := d.accounts.AppPasswords(ctx, "anna@example.org")
 		mustNil(t, err)
-		if !a.LastLogin.Equal(start().Add(time.Hour)) || !list[0].LastUse.Equal(start().Add(4*time.Minute)) || list[0].LastAddress != from {
+		if !a.LastLogin.Equal(start().Add(time.Hour)) || !list[0].LastUse.Equal(start().Add(4*time.Minute)) || list[0].LastAddress != from ||
+			list[0].LastMechanism != "PLAIN" || list[0].LastClient != "phone" {
 			t.Errorf("%+v, %+v", a, list)
 		}
-		d.accounts.Used("anna@example.org", "aaaa", start(), netip.MustParseAddr("192.0.2.99")) // late, and older
+		d.accounts.Used(account.Use{Login: "anna@example.org", AppPassword: "aaaa", At: start(), From: netip.MustParseAddr("192.0.2.99")}) // late, and older
 		d.reopen()
 	}
 }
@@ -355,7 +397,7 @@ func TestNotesAreBounded(t *testing.T) {
 	disk.arm(1, "write", syscall.ENOSPC, true)
 	for i := range 2 * maxNotes {
 		d.Failed(account.Failure{Reference: fmt.Sprint(i), At: start(), Cause: account.UnknownUser, NameHash: []byte{byte(i), byte(i >> 8)}})
-		d.Used(fmt.Sprintf("u%d@example.org", i), "", start(), netip.Addr{})
+		d.Used(account.Use{Login: fmt.Sprintf("u%d@example.org", i), At: start()})
 	}
 	if err := d.flush(context.Background()); !errors.Is(err, queue.ErrFull) {
 		t.Fatal(err)

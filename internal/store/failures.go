@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -29,31 +28,26 @@ type notes struct {
 	full chan struct{} // asks for a flush
 
 	mu       sync.Mutex // guards what follows
-	uses     map[useKey]use
+	uses     map[useKey]account.Use
 	failures []account.Failure
 	flushing sync.Mutex // one flush at a time, so that order is kept
 }
 
 type useKey struct{ login, appPassword string }
 
-type use struct {
-	at   time.Time
-	from netip.Addr
-}
-
 func (n *notes) init() {
 	n.full = make(chan struct{}, 1)
-	n.uses = make(map[useKey]use)
+	n.uses = make(map[useKey]account.Use)
 }
 
 // Used implements account.Directory.
-func (d *Directory) Used(login, appPasswordID string, at time.Time, from netip.Addr) {
+func (d *Directory) Used(u account.Use) {
 	n := &d.notes
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	k := useKey{account.NormalizeLogin(login), appPasswordID}
+	k := useKey{account.NormalizeLogin(u.Login), u.AppPassword}
 	if _, known := n.uses[k]; known || len(n.uses) < maxNotes {
-		n.uses[k] = use{at, from}
+		n.uses[k] = u
 	}
 }
 
@@ -75,19 +69,19 @@ func (d *Directory) Failed(f account.Failure) {
 }
 
 // take empties the notes.
-func (n *notes) take() (map[useKey]use, []account.Failure) {
+func (n *notes) take() (map[useKey]account.Use, []account.Failure) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.uses) == 0 && len(n.failures) == 0 {
 		return nil, nil
 	}
 	uses, failures := n.uses, n.failures
-	n.uses, n.failures = make(map[useKey]use), nil
+	n.uses, n.failures = make(map[useKey]account.Use), nil
 	return uses, failures
 }
 
 // giveBack restores what could not be written, within the bounds.
-func (n *notes) giveBack(uses map[useKey]use, failures []account.Failure) {
+func (n *notes) giveBack(uses map[useKey]account.Use, failures []account.Failure) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for k, u := range uses {
@@ -134,16 +128,16 @@ func (d *Directory) flush(ctx context.Context) error {
 	return nil
 }
 
-func writeUse(c *conn, k useKey, u use) error {
-	at := micros(u.at)
+func writeUse(c *conn, k useKey, u account.Use) error {
+	at := micros(u.At)
 	if err := c.use("UPDATE account SET last_login = max(last_login, ?) WHERE login = ?").int(at).text(k.login).exec(); err != nil {
 		return err
 	}
 	if k.appPassword == "" {
 		return nil
 	}
-	return c.use("UPDATE app_password SET last_use = ?, last_address = ? WHERE id = ? AND login = ? AND last_use <= ?").
-		int(at).text(addrText(u.from)).text(k.appPassword).text(k.login).int(at).exec()
+	return c.use("UPDATE app_password SET last_use = ?, last_address = ?, last_mechanism = ?, last_client = ? WHERE id = ? AND login = ? AND last_use <= ?").
+		int(at).text(addrText(u.From)).text(u.Mechanism).text(u.Client).text(k.appPassword).text(k.login).int(at).exec()
 }
 
 // stored is the part of a failure that nothing searches for.

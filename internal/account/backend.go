@@ -1,0 +1,39 @@
+package account
+
+import "context"
+
+// A Backend knows secrets that are kept elsewhere: LDAP, an issuer of tokens,
+// Dovecot, a service of one's own. It is asked within a deadline of ctx, by as
+// many logins at a time as it allows, and never while another login waits for
+// it that is not its own.
+//
+// An error means that it could not be asked: the client hears 454, and nothing
+// is held against anybody. A Verdict means that it answered.
+type Backend interface {
+	// Name is that of the configuration.
+	Name() string
+	// Serves reports whether it knows the secrets of a login, by its domain; the
+	// login is in normal form. It does not block.
+	Serves(login string) bool
+	// Password checks a main password.
+	Password(ctx context.Context, login, password string, client Client) (Verdict, error)
+	// Tokens reports whether it checks bearer tokens (rfc7628), and Token checks
+	// one. login is the user name that the client gave, "" for none; the verdict's
+	// Login is who the token is for.
+	Tokens() bool
+	Token(ctx context.Context, token, login string, client Client) (Verdict, error)
+}
+
+// Verdict is what a backend found.
+type Verdict struct {
+	// OK says that the secret is right, and that it is good for Login.
+	OK    bool
+	Login string
+	// Cause is why not: WrongPassword, UnknownUser, AccountDisabled or one of the
+	// causes of tokens. Backends that do not tell unknown users from wrong
+	// passwords say WrongPassword.
+	Cause Cause
+	// Detail is what the backend said, for the owner and administrators: at most
+	// 200 printable characters.
+	Detail string
+}
