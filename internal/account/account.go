@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -225,6 +226,12 @@ type Directory interface {
 	// mechanisms that do not say which secret is meant. An account that does not
 	// exist is nil, and costs the same.
 	Secrets(ctx context.Context, login string) (*Account, []AppPassword, error)
+	// WithoutKeys counts the accounts and active app passwords that SCRAM cannot
+	// check, for want of Keys.SHA256; those without a secret do not count.
+	WithoutKeys(ctx context.Context) (int, error)
+	// UpgradeSecret keeps a secret anew, unless it has been changed since. The salt
+	// is taken only if the account has none. What no longer fits is no error.
+	UpgradeSecret(ctx context.Context, u Upgrade) error
 	// Used notes a successful login. It may be written later, in a batch.
 	Used(u Use)
 	// Failed keeps a failure. It may be written later, in a batch, and is bounded
@@ -246,14 +253,22 @@ func (a *Account) MaySend(sender address.Mailbox) bool {
 	if sender.IsZero() {
 		return true
 	}
-	key := sender.Key()
-	if key == a.Login {
-		return true
-	}
-	for _, id := range a.Identities {
-		if id == key || id == "@"+sender.Domain.String() {
-			return true
-		}
-	}
-	return false
+	return sender.Key() == a.Login || named(a.Identities, sender)
+}
+
+// MaySend reports whether the scope lets a message have sender as its
+// reverse-path; the null one is everybody's.
+func (s *Scope) MaySend(sender address.Mailbox) bool {
+	return len(s.Senders) == 0 || sender.IsZero() || named(s.Senders, sender)
+}
+
+// MayReach reports whether the scope lets a message go to a domain.
+func (s *Scope) MayReach(d address.Domain) bool {
+	return len(s.Recipients) == 0 || slices.Contains(s.Recipients, d.String())
+}
+
+// named reports whether a list has an address or its whole domain.
+func named(list []string, m address.Mailbox) bool {
+	key, domain := m.Key(), "@"+m.Domain.String()
+	return slices.ContainsFunc(list, func(s string) bool { return s == key || s == domain })
 }

@@ -15,7 +15,8 @@ type Backend interface {
 	// Serves reports whether it knows the secrets of a login, by its domain; the
 	// login is in normal form. It does not block.
 	Serves(login string) bool
-	// Password checks a main password.
+	// Passwords reports whether it checks main passwords, and Password checks one.
+	Passwords() bool
 	Password(ctx context.Context, login, password string, client Client) (Verdict, error)
 	// Tokens reports whether it checks bearer tokens (rfc7628), and Token checks
 	// one. login is the user name that the client gave, "" for none; the verdict's

@@ -12,6 +12,9 @@ const (
 	WrongPassword Cause = "wrong_password"
 	// WrongSecret is said of mechanisms that do not show what was tried (SCRAM).
 	WrongSecret Cause = "wrong_secret"
+	// PasswordTransition: SCRAM was used, and the password of the account has no
+	// keys for it yet.
+	PasswordTransition Cause = "password_transition"
 	// What a wrong password turned out to be, found after the reply.
 	SpaceAdded    Cause = "password_space"
 	QuotesChanged Cause = "password_quotes"
@@ -65,7 +68,7 @@ const (
 // Causes returns all of them, for tests of the reference.
 func Causes() []Cause {
 	return []Cause{
-		UnknownUser, DomainMissing, WrongPassword, WrongSecret, SpaceAdded, QuotesChanged, CaseSwapped, Base64Twice, PromptSent,
+		UnknownUser, DomainMissing, WrongPassword, WrongSecret, PasswordTransition, SpaceAdded, QuotesChanged, CaseSwapped, Base64Twice, PromptSent,
 		AppPasswordUnknown, AppPasswordRevoked, AppPasswordExpired, AppPasswordIdle, AppPasswordSuspended, AppPasswordNetwork,
 		AppPasswordRequired, MainPasswordNotSet, Malformed, ActsAsOther, ChannelBinding,
 		TokenInvalid, TokenExpired, TokenClockSkew, TokenAudience, TokenUser,

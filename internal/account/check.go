@@ -3,207 +3,364 @@ package account
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
+	"errors"
 	"fmt"
-	"io"
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/onwardmail/onward/internal/sasl"
 )
 
-// MaxHashing is how many argon2 computations run at once by default; each takes
-// Cost.Memory, so 2 of them take 38 MiB.
-const MaxHashing = 2
-
 // hashingPatience is how long a login waits for its turn.
 const hashingPatience = 10 * time.Second
+
+// DefaultHashing is how many argon2 computations run at once: half of the
+// processors, so that a flood of logins leaves the other half to mail. Each
+// takes Cost.Memory: that product is what logins may take.
+func DefaultHashing() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // Client is who tries to log in.
 type Client struct {
 	Remote  netip.Addr
 	Service string
-	TLS     string
+	// TLS is its version, "" in clear.
+	TLS string
 	// Helo is what it called itself.
 	Helo string
+	// Binding and Certificates are those of transaction.TLS.
+	Binding      func(kind string) []byte
+	Certificates []*x509.Certificate
 }
 
 // Result is what a try came to. Exactly one of Login and Cause is set.
 type Result struct {
 	Login string
-	// Credential is "main" or the id of the app password.
+	// Credential is "main", the id of an app password, "token" or "certificate".
 	Credential string
 	Cause      Cause
 	// Reference leads the owner to the cause.
 	Reference string
+	// Until is when a client that was refused as Slowed may come again.
+	Until time.Time
 	// Err is the trouble behind BackendDown, for the log.
 	Err error
 }
 
-// Checker checks credentials. Every failed try does the same work: one look-up
-// and one argon2 computation, whatever was wrong.
+// The credentials that are no app passwords.
+const (
+	CredentialMain        = "main"
+	CredentialToken       = "token"
+	CredentialCertificate = "certificate"
+)
+
+// SCRAM says when its mechanisms are offered.
+type SCRAM string
+
+const (
+	// ScramAuto: while every secret has the keys for it. A client prefers SCRAM
+	// where it is offered, and could not log in with a secret that has none.
+	ScramAuto SCRAM = "auto"
+	ScramOn   SCRAM = "on"
+	ScramOff  SCRAM = "off"
+)
+
+// Policy is what may change while the server runs.
+type Policy struct {
+	Secrets  SecretPolicy
+	Backends []Backend
+	SCRAM    SCRAM // "" is ScramAuto
+	// ClearLoopback offers PLAIN and LOGIN without TLS to clients of this machine.
+	ClearLoopback bool
+	// ClientCAs vouch for client certificates; nil: only those are good that stand
+	// with an account.
+	ClientCAs *x509.CertPool
+}
+
+// policy is a Policy with what is computed from it once.
+type policy struct {
+	Policy
+	// decoy is the hash that is computed where there is none to compare with.
+	decoy string
+}
+
+// Checker checks credentials. Every failed try by one mechanism does the same
+// work, whatever was wrong: for a password one look-up and one argon2
+// computation, or one question to the backend whose login it would be; for SCRAM
+// one look-up and the same number of keys.
+//
+// It is safe for concurrent use.
 type Checker struct {
 	directory Directory
 	key       []byte
-	cost      Cost
+	policy    atomic.Pointer[policy]
 	// slots bounds the argon2 computations under way.
 	slots chan struct{}
-	// decoy is the hash that is computed where there is none to compare with.
-	decoy string
-	// hashing, if set, is called before each argon2 computation: tests count.
+	ready readiness
+	after afterwards
+	// hashing, if set, is called before each argon2 computation that a client
+	// waits for, and for each key that SCRAM tries: tests count.
 	hashing func()
 }
 
 // NewChecker returns a Checker; key is the installation's key for app
-// passwords, at most hashing argon2 computations run at once.
-func NewChecker(d Directory, key []byte, cost Cost, hashing int) *Checker {
+// passwords, at most hashing argon2 computations run at once (0:
+// DefaultHashing).
+func NewChecker(d Directory, key []byte, hashing int, p Policy) *Checker {
 	if hashing <= 0 {
-		hashing = MaxHashing
+		hashing = DefaultHashing()
 	}
-	return &Checker{
-		directory: d, key: key, cost: cost, slots: make(chan struct{}, hashing),
-		decoy: phc("decoy", make([]byte, saltSize), cost),
-	}
+	c := &Checker{directory: d, key: key, slots: make(chan struct{}, hashing)}
+	c.after.init()
+	c.SetPolicy(p)
+	return c
 }
 
-// Check checks credentials and notes the result in the directory.
-func (c *Checker) Check(ctx context.Context, cred sasl.Credentials, client Client, now time.Time) Result {
-	login := NormalizeLogin(cred.Login)
-	canonical, appID, isApp := parseAppPassword(cred.Secret)
-	acc, app, err := c.directory.Login(ctx, login, appID)
-	if err != nil {
-		return Result{Cause: BackendDown, Err: fmt.Errorf("look up the login: %w", err)}
+// SetPolicy changes the policy for exchanges that begin from now on.
+func (c *Checker) SetPolicy(p Policy) {
+	p.Secrets = p.Secrets.withDefaults()
+	if p.SCRAM == "" {
+		p.SCRAM = ScramAuto
 	}
-	cause, credential := WrongPassword, "main"
-	proof := mac(c.key, canonical) // always, for the same work
-	appOK := isApp && app != nil && subtle.ConstantTimeCompare(proof, app.MAC) == 1
-	switch {
-	case appOK && acc != nil && !acc.Disabled && app.Status(now) == "active" && actsAsItself(cred, login):
-		c.directory.Used(Use{Login: acc.Login, AppPassword: app.ID, At: now, From: client.Remote, Mechanism: cred.Mechanism, Client: client.Helo})
-		return Result{Login: acc.Login, Credential: app.ID}
-	case acc == nil && !strings.Contains(login, "@"):
-		cause = DomainMissing
-	case acc == nil:
-		cause = UnknownUser
-	case appOK && app.Status(now) == "revoked":
-		cause = AppPasswordRevoked
-	case appOK && app.Status(now) == "expired":
-		cause = AppPasswordExpired
-	case appOK && acc.Disabled:
-		cause, credential = AccountDisabled, app.ID
-	case isApp:
-		cause = AppPasswordUnknown
-	case acc.Hash == "":
-		cause = MainPasswordNotSet
+	if old := c.policy.Load(); old != nil && old.Secrets.Cost == p.Secrets.Cost {
+		c.policy.Store(&policy{p, old.decoy})
+		return
 	}
-	stored := c.decoy
-	if acc != nil && acc.Hash != "" {
-		stored = acc.Hash
+	c.policy.Store(&policy{p, phc("decoy", make([]byte, saltSize), p.Secrets.Cost)})
+}
+
+// attempt is one set of credentials that is being checked.
+type attempt struct {
+	policy *policy
+	cred   sasl.Credentials
+	client Client
+	now    time.Time
+	login  string // in normal form
+
+	acc *Account
+	// app is the app password whose secret was right, nil for anything else.
+	app *AppPassword
+	// credential names what is tried.
+	credential string
+	detail     string
+}
+
+// admit says what speaks against a login whose secret was right; "" if nothing
+// does. That the account is disabled comes last, because that alone is said.
+func (a *attempt) admit() Cause {
+	if a.cred.Authorize != "" && NormalizeLogin(a.cred.Authorize) != a.acc.Login {
+		return ActsAsOther // acting as another is not offered (rfc4616#2)
 	}
-	right, err := c.argon2(ctx, cred.Secret, stored)
-	if err != nil {
-		return Result{Cause: BackendDown, Err: err}
-	}
-	if right && acc != nil && acc.Hash != "" {
-		switch {
-		case acc.Disabled:
-			cause = AccountDisabled
-		case actsAsItself(cred, login):
-			c.directory.Used(Use{Login: acc.Login, At: now, From: client.Remote, Mechanism: cred.Mechanism, Client: client.Helo})
-			return Result{Login: acc.Login, Credential: credential}
+	if p := a.app; p != nil {
+		switch p.Status(a.now) {
+		case "revoked":
+			return AppPasswordRevoked
+		case "expired":
+			return AppPasswordExpired
+		case "idle":
+			return AppPasswordIdle
+		case "suspended":
+			return AppPasswordSuspended
+		}
+		if !p.Scope.Reaches(a.client.Remote) {
+			return AppPasswordNetwork
 		}
 	}
-	if !actsAsItself(cred, login) {
-		cause = Malformed
+	switch {
+	case a.credential == CredentialMain && a.acc.AppOnly:
+		return AppPasswordRequired
+	case a.acc.Disabled:
+		return AccountDisabled
 	}
-	return c.failed(acc, app, login, cause, cred, client, now)
+	return ""
 }
 
-// actsAsItself reports whether the authorization identity is the login itself;
-// acting as another is not offered (rfc4616#2).
-func actsAsItself(cred sasl.Credentials, login string) bool {
-	return cred.Authorize == "" || NormalizeLogin(cred.Authorize) == login
+// settle ends an attempt: with cause "" it has succeeded.
+func (c *Checker) settle(a *attempt, cause Cause) Result {
+	if cause != "" {
+		return c.failed(a, cause)
+	}
+	id := ""
+	if a.app != nil {
+		id = a.app.ID
+	}
+	c.directory.Used(Use{
+		Login: a.acc.Login, AppPassword: id, At: a.now, From: a.client.Remote, Mechanism: a.cred.Mechanism, Client: clip(a.client.Helo, maxClient),
+	})
+	return Result{Login: a.acc.Login, Credential: a.credential}
+}
+
+// password checks what PLAIN and LOGIN give: an app password or the main one.
+func (c *Checker) password(ctx context.Context, a *attempt) Result {
+	canonical, appID, isApp := parseAppPassword(a.cred.Secret)
+	acc, app, err := c.directory.Login(ctx, a.login, appID)
+	if err != nil {
+		return c.down(a, fmt.Errorf("look up the login: %w", err))
+	}
+	a.acc = acc
+	var cause Cause
+	proof := mac(c.key, canonical) // always, for the same work
+	if isApp && app != nil && subtle.ConstantTimeCompare(proof, app.MAC) == 1 {
+		a.app, a.credential = app, app.ID
+		if cause = a.admit(); cause == "" {
+			if app.Keys.SHA256.IsZero() {
+				c.after.add(c, job{upgrade: true, attempt: *a})
+			}
+			return c.settle(a, "")
+		}
+	}
+	// From here on every failure does the same.
+	right, why, err := c.mainPassword(ctx, a, isApp)
+	switch {
+	case err != nil:
+		return c.down(a, err)
+	case right && a.app == nil:
+		a.credential = CredentialMain
+		if cause = a.admit(); cause == "" {
+			return c.settle(a, "")
+		}
+	case cause != "": // the app password was right, and something spoke against it
+	case a.acc == nil && !strings.Contains(a.login, "@"):
+		cause = DomainMissing
+	case a.cred.Oddity == sasl.PromptSent:
+		cause = PromptSent
+	case a.acc == nil && why != "":
+		cause = why
+	case a.acc == nil:
+		cause = UnknownUser
+	case isApp:
+		cause = AppPasswordUnknown
+	case why != "":
+		cause = why
+	case acc.Hash == "" && acc.Backend == "":
+		cause = MainPasswordNotSet
+	default:
+		cause = WrongPassword
+	}
+	return c.settle(a, cause)
+}
+
+// mainPassword holds the secret against the main password: that of the backend
+// which knows it, else ours. An app password is never shown to a backend, which
+// might lock an account for it.
+func (c *Checker) mainPassword(ctx context.Context, a *attempt, isApp bool) (right bool, why Cause, err error) {
+	if b, err := a.policy.backendOf(a.acc, a.login); err != nil {
+		return false, "", err
+	} else if b != nil && !isApp {
+		v, err := b.Password(ctx, a.login, a.cred.Secret, a.client)
+		if err != nil {
+			return false, "", fmt.Errorf("ask the backend %s: %w", b.Name(), err)
+		}
+		return c.vouched(ctx, a, b, v)
+	}
+	stored := a.policy.decoy
+	have := a.acc != nil && a.acc.Backend == "" && a.acc.Hash != ""
+	if have {
+		stored = a.acc.Hash
+	}
+	right, err = c.argon2(ctx, a.cred.Secret, stored)
+	if err != nil || !have {
+		return false, "", err
+	}
+	if right && a.policy.Secrets.outdated(a.acc) {
+		c.after.add(c, job{upgrade: true, attempt: *a})
+	}
+	return right, "", nil
+}
+
+// vouched takes what a backend said of a login: whoever it knows and we do not
+// gets an account.
+func (c *Checker) vouched(ctx context.Context, a *attempt, b Backend, v Verdict) (right bool, why Cause, err error) {
+	a.detail = clip(v.Detail, maxDetail)
+	if !v.OK {
+		if v.Cause == "" {
+			v.Cause = WrongPassword
+		}
+		return false, v.Cause, nil
+	}
+	login := NormalizeLogin(v.Login)
+	if login == "" {
+		login = a.login
+	}
+	if a.acc == nil || a.acc.Login != login {
+		acc, _, err := c.directory.Login(ctx, login, "")
+		if err == nil && acc == nil {
+			acc = &Account{Login: login, Backend: b.Name(), Created: a.now}
+			if err = c.directory.AddAccount(ctx, *acc); errors.Is(err, ErrExists) { // just now
+				acc, _, err = c.directory.Login(ctx, login, "")
+			}
+		}
+		if err != nil || acc == nil {
+			return false, "", fmt.Errorf("make the account %s, which the backend %s vouches for: %w", login, b.Name(), err)
+		}
+		a.acc = acc
+	}
+	return true, "", nil
+}
+
+// backendOf returns the backend that knows the main password of a login, nil if
+// it is ours to know.
+func (p *policy) backendOf(acc *Account, login string) (Backend, error) {
+	if acc != nil && acc.Backend == "" {
+		return nil, nil
+	}
+	for _, b := range p.Backends {
+		if acc != nil && b.Name() == acc.Backend || acc == nil && b.Passwords() && b.Serves(login) {
+			return b, nil
+		}
+	}
+	if acc != nil {
+		return nil, fmt.Errorf("the account %s belongs to the backend %q, which is not configured; add [login.backends.%s]", acc.Login, acc.Backend, acc.Backend)
+	}
+	return nil, nil
 }
 
 // argon2 compares within the bound on concurrent computations.
 func (c *Checker) argon2(ctx context.Context, secret, stored string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, hashingPatience)
-	defer cancel()
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return false, fmt.Errorf("too many logins are being checked: %w", ctx.Err())
+	release, err := c.slot(ctx)
+	if err != nil {
+		return false, err
 	}
-	defer func() { <-c.slots }()
+	defer release()
 	if c.hashing != nil {
 		c.hashing()
 	}
 	return matches(secret, stored)
 }
 
-// failed notes a failure and makes its reference.
-func (c *Checker) failed(acc *Account, app *AppPassword, login string, cause Cause, cred sasl.Credentials, client Client, now time.Time) Result {
-	f := Failure{
-		Reference: NewReference(rand.Reader), At: now, Cause: cause, Remote: client.Remote,
-		Service: client.Service, TLS: client.TLS, Mechanism: cred.Mechanism, Count: 1,
+// slot waits for the turn to hash.
+func (c *Checker) slot(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, hashingPatience)
+	defer cancel()
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("too many logins are being checked: %w", ctx.Err())
 	}
-	nameHash := mac(c.key, "name "+login) // always, for the same work
-	if acc != nil {
-		f.Login = acc.Login
-	} else {
-		// It matches no account: people type passwords here, so it is not kept.
-		f.NameHash = nameHash
-		f.NameHint = hint(login)
-	}
-	if app != nil && (cause == AppPasswordRevoked || cause == AppPasswordExpired) {
-		f.AppPassword, f.AppPasswordName = app.ID, app.Name
-		f.AppPasswordEnd = app.Expires
-		if cause == AppPasswordRevoked {
-			f.AppPasswordEnd = app.Revoked
-		}
-	}
-	c.directory.Failed(f)
-	return Result{Cause: cause, Reference: f.Reference}
+	return func() { <-c.slots }, nil
 }
 
-// NameMatches reports whether a failure's unknown name was this one.
-func (c *Checker) NameMatches(f Failure, name string) bool {
-	return hmac.Equal(f.NameHash, mac(c.key, "name "+NormalizeLogin(name)))
+// Reaches reports whether a client's address is within the networks of a scope.
+func (s *Scope) Reaches(client netip.Addr) bool {
+	client = client.Unmap().WithZone("")
+	for _, n := range s.Networks {
+		if n.Contains(client) {
+			return true
+		}
+	}
+	return len(s.Networks) == 0
 }
 
-// NewReference draws the reference of a failure: 80 bits, 16 characters in
-// groups of four.
-func NewReference(random io.Reader) string {
-	var raw [16]byte
-	if _, err := io.ReadFull(random, raw[:]); err != nil {
-		panic(fmt.Errorf("the system's source of randomness failed: %w", err))
-	}
-	var b strings.Builder
-	for i, v := range raw {
-		if i > 0 && i%4 == 0 {
-			b.WriteByte('-')
-		}
-		b.WriteByte(appAlphabet[v&31])
-	}
-	return b.String()
-}
-
-// hint returns the first two characters of a name that matches no account, ""
-// where they are not text: a stranger chose them, and people read them.
-func hint(name string) string {
-	n := 0
-	for i, r := range name {
-		if n == 2 {
-			return name[:i]
-		}
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return ""
-		}
-		n++
-	}
-	return name
+// derive makes a key of one purpose from the installation's.
+func (c *Checker) derive(purpose, text string) []byte {
+	h := hmac.New(sha256.New, c.key)
+	h.Write([]byte(purpose))
+	h.Write([]byte{0})
+	h.Write([]byte(text))
+	return h.Sum(nil)
 }

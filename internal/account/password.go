@@ -147,6 +147,25 @@ func parseAppPassword(secret string) (canonical, id string, ok bool) {
 	return string(b[:]), string(b[:appGroup]), true
 }
 
+// grouped is the canonical form as its owner sees it, which is the one that
+// SCRAM takes: a client proves what was typed.
+func grouped(canonical string) string {
+	var b strings.Builder
+	for i := 0; i < len(canonical); i += appGroup {
+		if i > 0 {
+			b.WriteByte('-')
+		}
+		b.WriteString(canonical[i : i+appGroup])
+	}
+	return b.String()
+}
+
+// needsUpgrade reports whether a stored hash is not one that HashPassword would
+// make with the cost.
+func needsUpgrade(stored string, cost Cost) bool {
+	return !strings.HasPrefix(stored, fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, cost.Memory, cost.Passes, cost.Threads))
+}
+
 // AppPasswordMAC is what is stored of an app password: HMAC-SHA-256 under the
 // key of the installation, over the canonical form.
 func AppPasswordMAC(key []byte, password string) ([]byte, error) {

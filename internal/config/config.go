@@ -30,6 +30,7 @@ type Config struct {
 	Checks    Checks
 	Rules     Rules
 	Milters   Milters
+	Login     Login
 	Routes    []Route // exact domains first, then longer ".domain" before shorter, "*" last
 	DNS       DNS
 	Queue     Queue

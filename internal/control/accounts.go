@@ -66,10 +66,8 @@ func (s *Service) AddAccount(ctx context.Context, q AccountRequest) (AccountInfo
 	case !errors.Is(err, account.ErrNotFound):
 		return AccountInfo{}, trouble("look up the account "+a.Login, err)
 	}
-	if q.Password != "" {
-		if a.Hash, err = s.hash(a.Login, q.Password); err != nil {
-			return AccountInfo{}, err
-		}
+	if err := s.setMain(&a, q.Password); err != nil {
+		return AccountInfo{}, err
 	}
 	if err := s.opt.Accounts.AddAccount(ctx, a); err != nil {
 		if errors.Is(err, account.ErrExists) {
@@ -143,15 +141,17 @@ func (s *Service) knownAccount(ctx context.Context, login string) (account.Accou
 	return a, nil
 }
 
-func (s *Service) hash(login, password string) (string, error) {
-	if err := checkPassword(login, password); err != nil {
-		return "", err
+// setMain gives an account a main password, or takes it away.
+func (s *Service) setMain(a *account.Account, password string) error {
+	if password != "" {
+		if err := checkPassword(a.Login, password); err != nil {
+			return err
+		}
 	}
-	hash, err := account.HashPassword(password, s.opt.PasswordCost, s.opt.Random)
-	if err != nil {
-		return "", trouble("hash the password", err)
+	if err := s.opt.Secrets().SetMain(a, password, s.opt.Random); err != nil {
+		return trouble("keep the password", err)
 	}
-	return hash, nil
+	return nil
 }
 
 // SetPassword changes or removes the main password.
@@ -160,22 +160,20 @@ func (s *Service) SetPassword(ctx context.Context, q PasswordRequest) (AccountIn
 	if err != nil {
 		return AccountInfo{}, err
 	}
-	a.Hash = ""
-	if q.Password != "" {
-		if a.Hash, err = s.hash(a.Login, q.Password); err != nil {
-			return AccountInfo{}, err
-		}
+	if err := s.setMain(&a, q.Password); err != nil {
+		return AccountInfo{}, err
 	}
 	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
 		return AccountInfo{}, trouble("change the password of "+a.Login, err)
 	}
+	s.endLogins(a.Login, account.CredentialMain)
 	info, err := s.accountInfo(ctx, a)
 	info.warnWeak(q.Password)
 	return info, err
 }
 
 // EnableAccount enables or disables an account. Disabled, it cannot log in
-// from now on; sessions that are logged in end by themselves.
+// from now on, and sessions that are logged in are ended.
 func (s *Service) EnableAccount(ctx context.Context, q EnableRequest) (AccountInfo, error) {
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
@@ -184,6 +182,9 @@ func (s *Service) EnableAccount(ctx context.Context, q EnableRequest) (AccountIn
 	a.Disabled = !q.Enabled
 	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
 		return AccountInfo{}, trouble("change the account "+a.Login, err)
+	}
+	if a.Disabled {
+		s.endLogins(a.Login, "")
 	}
 	return s.accountInfo(ctx, a)
 }
@@ -226,6 +227,7 @@ func (s *Service) RemoveAccount(ctx context.Context, q AccountName) (Removed, er
 	if err := s.opt.Accounts.RemoveAccount(ctx, a.Login); err != nil {
 		return Removed{}, trouble("remove the account "+a.Login, err)
 	}
+	s.endLogins(a.Login, "")
 	r := Removed{Removed: a.Login}
 	if m, err := address.ParseMailbox(a.Login); err == nil {
 		if _, err := s.opt.Recipients.Address(ctx, m); err == nil {

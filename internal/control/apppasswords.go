@@ -75,7 +75,11 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 	if err != nil {
 		return none, trouble("make an app password", err)
 	}
-	p := account.AppPassword{ID: id, Login: a.Login, Name: q.Name, MAC: mac, Created: now(), Expires: expires}
+	keys, err := s.keysFor(ctx, &a, password)
+	if err != nil {
+		return none, err
+	}
+	p := account.AppPassword{ID: id, Login: a.Login, Name: q.Name, MAC: mac, Keys: keys, Created: now(), Expires: expires}
 	if err := s.opt.Accounts.AddAppPassword(ctx, p); err != nil {
 		return none, trouble("store the app password", err)
 	}
@@ -84,6 +88,26 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 		made.Warnings = append(made.Warnings, "the account is disabled; enable it with: onward account enable "+a.Login)
 	}
 	return made, nil
+}
+
+// keysFor makes the keys of SCRAM of a secret; an account that has no salt yet
+// gets it.
+func (s *Service) keysFor(ctx context.Context, a *account.Account, secret string) (account.Keys, error) {
+	policy := s.opt.Secrets()
+	added, err := policy.Salted(a, s.opt.Random)
+	if err != nil {
+		return account.Keys{}, trouble("draw a salt", err)
+	}
+	if added {
+		if err := s.opt.Accounts.UpdateAccount(ctx, *a); err != nil {
+			return account.Keys{}, trouble("store the salt of "+a.Login, err)
+		}
+	}
+	keys, err := policy.KeysFor(a, secret)
+	if err != nil {
+		return keys, trouble("make the keys of a secret", err)
+	}
+	return keys, nil
 }
 
 func checkName(name string) error {
@@ -135,6 +159,7 @@ func (s *Service) RevokeAppPassword(ctx context.Context, q RevokeRequest) (AppPa
 	if err != nil {
 		return none, trouble("revoke the app password", err)
 	}
+	s.endLogins(a.Login, p.ID)
 	return AppPasswordInfo{p, p.Status(time.Now())}, nil
 }
 
@@ -198,6 +223,7 @@ func (s *Service) ListFailures(ctx context.Context, q FailuresRequest) ([]LoginF
 		}
 		login = a.Login
 	}
+	s.opt.Settle(ctx)
 	failures, err := s.opt.Accounts.Failures(ctx, login, limit)
 	if err != nil {
 		return nil, trouble("list the failed logins", err)
@@ -215,6 +241,7 @@ func (s *Service) ExplainLogin(ctx context.Context, q ExplainLoginRequest) (Logi
 	if reference == "" {
 		return LoginFailure{}, fail(Invalid, "give the reference that the server named with its 535, such as in «onward explain-login REFERENCE»")
 	}
+	s.opt.Settle(ctx)
 	f, err := s.opt.Accounts.Failure(ctx, reference)
 	switch {
 	case errors.Is(err, account.ErrNotFound):

@@ -41,6 +41,9 @@ type Runner interface {
 	Wake()
 	// Status tells how the server is; Service adds the queue's counts.
 	Status(ctx context.Context) Status
+	// EndLogins ends the sessions that have logged in as an account, with one
+	// credential or, if that is "", with any, and returns how many there were.
+	EndLogins(login, credential string) int
 	// Reload reads the configuration and the certificates again. An error
 	// leaves the old ones in force.
 	Reload(ctx context.Context) error
@@ -60,8 +63,10 @@ type Options struct {
 	MaxSize func() int64
 	// AppPasswordKey is the key of account.AppPasswordMAC.
 	AppPasswordKey []byte
-	// PasswordCost is the cost of main passwords; zero: account.DefaultCost.
-	PasswordCost account.Cost
+	// Secrets says how secrets are kept; nil: as by default.
+	Secrets func() account.SecretPolicy
+	// Settle waits until all failed logins have been noted; nil: they have.
+	Settle func(ctx context.Context)
 	// Random is a source of random octets that never fails: crypto/rand.Reader.
 	Random io.Reader
 	// Runner is nil when no server is running.
@@ -81,10 +86,20 @@ type Service struct {
 
 // New returns a Service.
 func New(opt Options) *Service {
-	if opt.PasswordCost == (account.Cost{}) {
-		opt.PasswordCost = account.DefaultCost()
+	if opt.Secrets == nil {
+		opt.Secrets = func() account.SecretPolicy { return account.SecretPolicy{} }
+	}
+	if opt.Settle == nil {
+		opt.Settle = func(context.Context) {}
 	}
 	return &Service{opt: opt}
+}
+
+// endLogins ends sessions of a running server.
+func (s *Service) endLogins(login, credential string) {
+	if s.opt.Runner != nil {
+		s.opt.Runner.EndLogins(login, credential)
+	}
 }
 
 // wake tells a running server that something became due.

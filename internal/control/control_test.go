@@ -48,12 +48,18 @@ func TestMain(m *testing.M) {
 type runner struct {
 	woken  int
 	reload error
+	ended  []string
 }
 
 func (r *runner) Wake() { r.woken++ }
 func (r *runner) Status(context.Context) control.Status {
 	return control.Status{Hostname: "mx.example.org", PID: 1}
 }
+func (r *runner) EndLogins(login, credential string) int {
+	r.ended = append(r.ended, login+"/"+credential)
+	return 1
+}
+
 func (r *runner) Reload(context.Context) error { return r.reload }
 
 // site is a Service on stores in a temporary folder.
@@ -93,7 +99,9 @@ func newSite(t *testing.T, dir string) *site {
 	s := &site{dir: dir, queue: q, runner: &runner{}}
 	s.service = control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: h, AppPasswordKey: make([]byte, 32),
-		PasswordCost: account.Cost{Memory: 64, Passes: 1, Threads: 1}, Random: rand.Reader, Runner: s.runner,
+		Secrets: func() account.SecretPolicy {
+			return account.SecretPolicy{Cost: account.Cost{Memory: 64, Passes: 1, Threads: 1}}
+		}, Random: rand.Reader, Runner: s.runner,
 		MaxSize: func() int64 { return 1 << 20 }, Version: "test",
 	})
 	return s

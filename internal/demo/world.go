@@ -13,7 +13,6 @@ import (
 
 	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/reply"
-	"github.com/onwardmail/onward/internal/sasl"
 	"github.com/onwardmail/onward/internal/smtp"
 	"github.com/onwardmail/onward/internal/smtpd"
 	"github.com/onwardmail/onward/internal/transaction"
@@ -88,12 +87,16 @@ func (w *world) wait(ctx context.Context, to string) (captured, error) {
 	}
 }
 
-// Connect, Authenticate, Verify, Close and Mail implement transaction.Handler.
+// Connect, Mechanisms, Authenticate, WrongPort, Verify, Close and Mail implement transaction.Handler.
 func (w *world) Connect(context.Context, *transaction.Peer) reply.Reply { return reply.Reply{} }
 
-func (w *world) Authenticate(context.Context, *transaction.Peer, sasl.Credentials) (transaction.Identity, reply.Reply) {
-	return transaction.Identity{}, reply.AuthUnavailable()
+func (w *world) Mechanisms(*transaction.Peer) []string { return nil }
+
+func (w *world) Authenticate(context.Context, *transaction.Peer, string, []byte) (transaction.Exchange, reply.Reply) {
+	return nil, reply.AuthUnavailable()
 }
+
+func (w *world) WrongPort(*transaction.Peer, string, string) {}
 
 func (w *world) Verify(context.Context, *transaction.Peer, address.Mailbox) reply.Reply {
 	return reply.CannotVerify()

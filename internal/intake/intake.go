@@ -15,7 +15,6 @@ package intake
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -28,7 +27,6 @@ import (
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/recipient"
 	"github.com/onwardmail/onward/internal/reply"
-	"github.com/onwardmail/onward/internal/sasl"
 	"github.com/onwardmail/onward/internal/smtp"
 	"github.com/onwardmail/onward/internal/transaction"
 )
@@ -118,28 +116,6 @@ func (h *Handler) Set(s Settings) {
 // Close notes the end of a session.
 func (h *Handler) Close(*transaction.Peer) {}
 
-// Authenticate checks credentials (rfc4954#4). The reply to a rejected login
-// never depends on the cause.
-func (h *Handler) Authenticate(ctx context.Context, p *transaction.Peer, c sasl.Credentials) (transaction.Identity, reply.Reply) {
-	client := account.Client{Remote: p.Remote.Addr(), Service: string(p.Service)}
-	if p.TLS != nil {
-		client.TLS = p.TLS.Version
-	}
-	res := h.opt.Checker.Check(ctx, c, client, time.Now())
-	switch res.Cause {
-	case "":
-		h.opt.Logger.Info("login", "session", p.Session, "login", res.Login, "credential", res.Credential, "remote", p.Remote.Addr().String())
-		return transaction.Identity{Login: res.Login, Credential: res.Credential}, reply.AuthOK()
-	case account.AccountDisabled:
-		return transaction.Identity{}, reply.AccountDisabled()
-	case account.BackendDown:
-		h.opt.Logger.Error("logins cannot be checked", "session", p.Session, "error", res.Err)
-		return transaction.Identity{}, reply.AuthUnavailable()
-	}
-	h.opt.Logger.Info("login rejected", "session", p.Session, "cause", string(res.Cause), "reference", res.Reference, "remote", p.Remote.Addr().String())
-	return transaction.Identity{}, reply.CredentialsRejected(res.Reference)
-}
-
 // Mail decides about a reverse-path and opens the transaction.
 func (h *Handler) Mail(ctx context.Context, p *transaction.Peer, from address.Mailbox, params smtp.MailParams) (transaction.Transaction, reply.Reply) {
 	s := h.settings.Load()
@@ -151,50 +127,27 @@ func (h *Handler) Mail(ctx context.Context, p *transaction.Peer, from address.Ma
 	case h.opt.DiskLow():
 		return nil, reply.StorageLow()
 	}
+	var by sender
 	if p.Service.Submits() {
-		if r := h.mayBeSender(ctx, p, from); !r.IsZero() {
+		var r reply.Reply
+		if by, r = h.mayBeSender(ctx, p, from); !r.IsZero() {
 			return nil, r
+		}
+		if most := by.mostOctets(s.MaxSize); most > 0 && params.Size > most {
+			return nil, reply.MessageTooLarge(strconv.FormatInt(most, 10))
 		}
 	}
 	allowed, r := h.checkSender(ctx, s, p, from)
 	if !r.IsZero() {
 		return nil, r
 	}
-	m := &mail{h: h, settings: s, peer: p, from: from, params: params, allowed: allowed}
+	m := &mail{h: h, settings: s, peer: p, from: from, params: params, allowed: allowed, by: by}
 	if r := m.begin(ctx); !r.IsZero() {
 		m.Abort()
 		return nil, r
 	}
 	m.found = h.inspect(ctx, s, p)
 	return m, reply.SenderOK()
-}
-
-// mayBeSender holds a reverse-path against the identities of the login: its own
-// address, those listed with it, and addresses of ours that forward to it
-// (rfc6409#6.1).
-func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from address.Mailbox) reply.Reply {
-	acc, err := h.opt.Accounts.Account(ctx, p.Login)
-	switch {
-	case errors.Is(err, account.ErrNotFound) || err == nil && acc.Disabled:
-		return reply.AuthRequired() // it ended since the session logged in
-	case err != nil:
-		return h.trouble("look up the account", p, err)
-	}
-	if acc.MaySend(from) {
-		return reply.Reply{}
-	}
-	a, err := h.opt.Resolver.Directory.Address(ctx, from)
-	if err != nil && !errors.Is(err, recipient.ErrNotFound) {
-		return h.trouble("look up the sender's address", p, err)
-	}
-	if err == nil && a.Kind == recipient.Forward {
-		for _, t := range a.Targets {
-			if t.Key() == acc.Login {
-				return reply.Reply{}
-			}
-		}
-	}
-	return reply.SenderNotOwned(p.Login, from)
 }
 
 // Verify answers VRFY. Strangers learn nothing (rfc5321#7.3); a login is told

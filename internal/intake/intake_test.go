@@ -16,7 +16,6 @@ import (
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/recipient"
 	"github.com/onwardmail/onward/internal/reply"
-	"github.com/onwardmail/onward/internal/sasl"
 	"github.com/onwardmail/onward/internal/smtp"
 	"github.com/onwardmail/onward/internal/transaction"
 )
@@ -533,22 +532,36 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// login plays one exchange of PLAIN.
+func (w *world) login(t *testing.T, authorize, login, secret string) (transaction.Identity, reply.Reply) {
+	t.Helper()
+	p := user()
+	p.TLS = &transaction.TLS{Version: "TLS1.3"}
+	e, r := w.h.Authenticate(t.Context(), p, "PLAIN", nil)
+	if e == nil {
+		t.Fatalf("no exchange: %s", r)
+	}
+	a := e.Next(t.Context(), []byte(authorize+"\x00"+login+"\x00"+secret))
+	w.checker.Settle(t.Context())
+	return a.Identity, a.Reply
+}
+
 // TestAuthenticate: one text for every rejected login; only the reference
 // differs.
 func TestAuthenticate(t *testing.T) {
 	w := newWorld(t)
-	id, r := w.h.Authenticate(t.Context(), user(), sasl.Credentials{Login: "anna@example.org", Secret: "correct horse"})
-	if id.Login != "anna@example.org" || id.Credential != "main" || r.Code() != 235 {
+	id, r := w.login(t, "", "anna@example.org", "correct horse")
+	if id.Login != "anna@example.org" || id.Credential != "main" || !r.IsZero() {
 		t.Errorf("a login gave %+v, %s", id, r)
 	}
 	texts := make(map[string]bool)
-	for _, c := range []sasl.Credentials{
-		{Login: "anna@example.org", Secret: "wrong"},
-		{Login: "nobody@example.org", Secret: "wrong"},
-		{Login: "anna", Secret: "x"},
-		{Login: "anna@example.org", Secret: "correct horse", Authorize: "boss@example.org"},
+	for _, c := range [][3]string{
+		{"", "anna@example.org", "wrong"},
+		{"", "nobody@example.org", "wrong"},
+		{"", "anna", "x"},
+		{"boss@example.org", "anna@example.org", "correct horse"},
 	} {
-		id, r := w.h.Authenticate(t.Context(), user(), c)
+		id, r := w.login(t, c[0], c[1], c[2])
 		if id != (transaction.Identity{}) || r.Code() != 535 {
 			t.Errorf("%+v gave %+v, %s", c, id, r)
 		}
@@ -562,11 +575,11 @@ func TestAuthenticate(t *testing.T) {
 		t.Errorf("rejected logins are told apart: %v", texts)
 	}
 	w.accounts.all["anna@example.org"].Disabled = true
-	if _, r := w.h.Authenticate(t.Context(), user(), sasl.Credentials{Login: "anna@example.org", Secret: "correct horse"}); r.Name() != "account-disabled" {
+	if _, r := w.login(t, "", "anna@example.org", "correct horse"); r.Name() != "account-disabled" {
 		t.Errorf("a disabled account got %s", r)
 	}
 	w.accounts.err = errBroken
-	if _, r := w.h.Authenticate(t.Context(), user(), sasl.Credentials{Login: "anna@example.org", Secret: "correct horse"}); r.Name() != "auth-unavailable" {
+	if _, r := w.login(t, "", "anna@example.org", "correct horse"); r.Name() != "auth-unavailable" {
 		t.Errorf("a broken directory gave %s", r)
 	}
 }

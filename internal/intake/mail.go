@@ -25,6 +25,7 @@ type mail struct {
 	peer     *transaction.Peer
 	from     address.Mailbox
 	params   smtp.MailParams
+	by       sender
 
 	// accepted counts the RCPTs that were accepted; recipients are what they
 	// lead to.
@@ -74,6 +75,9 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 		return no
 	}
 	if no := m.showRecipient(ctx, to); !no.IsZero() {
+		return no
+	}
+	if no := m.by.mayReach(m.peer.Login, to); !no.IsZero() {
 		return no
 	}
 	if len(m.recipients)+len(res.Targets) > queueMost {
@@ -236,6 +240,10 @@ func (c *content) Write(p []byte) (int, error) {
 	}
 	if _, err := c.scan.Write(p); err == nil && c.scan.TooLarge() {
 		c.Refuse(reply.HeaderTooLarge(strconv.Itoa(c.m.settings.MaxHeader)))
+		return len(p), nil
+	}
+	if most := c.m.by.mostOctets(0); most > 0 && c.stored.Size()+int64(len(p)) > most {
+		c.Refuse(reply.MessageTooLargeContent(strconv.FormatInt(most, 10)))
 		return len(p), nil
 	}
 	c.show(p)

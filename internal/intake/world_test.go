@@ -83,7 +83,12 @@ func (a *accounts) Account(_ context.Context, login string) (account.Account, er
 func (a *accounts) Login(_ context.Context, login, _ string) (*account.Account, *account.AppPassword, error) {
 	return a.all[login], nil, a.err
 }
-func (a *accounts) Used(account.Use)         {}
+func (a *accounts) Used(account.Use) {}
+
+func (a *accounts) WithoutKeys(context.Context) (int, error) { return len(a.all), nil }
+
+func (a *accounts) UpgradeSecret(context.Context, account.Upgrade) error { return nil }
+
 func (a *accounts) Failed(f account.Failure) { a.failures = append(a.failures, f) }
 
 // buffer is a queue.Content that knows whether it was given back.
@@ -106,6 +111,7 @@ func (b *buffer) Abort()                 { b.aborted = b.aborted || !b.enqueued 
 
 // world is a Handler with everything around it.
 type world struct {
+	checker  *account.Checker
 	t        *testing.T
 	h        *Handler
 	book     *book
@@ -156,10 +162,13 @@ func newWorld(t *testing.T) *world {
 	w.book.put("pool@example.org", recipient.Forward, recipient.Silent, "loop@example.org")
 	w.book.put("alias@example.org", recipient.Forward, recipient.Silent, "anna@example.org")
 	w.book.put("anna@example.org", recipient.Mailbox, "")
+	w.checker = account.NewChecker(w.accounts, []byte("key"), 0, account.Policy{
+		Secrets: account.SecretPolicy{Cost: account.Cost{Memory: 8, Passes: 1, Threads: 1}},
+	})
 	w.opt = Options{
 		Hostname:  "mx.example.org",
 		Resolver:  &recipient.Resolver{Directory: w.book, Postmaster: address.MustMailbox("postmaster@example.org")},
-		Checker:   account.NewChecker(w.accounts, []byte("key"), account.Cost{Memory: 8, Passes: 1, Threads: 1}, 0),
+		Checker:   w.checker,
 		Accounts:  w.accounts,
 		Queue:     w,
 		IDs:       queue.NewIDs(1),

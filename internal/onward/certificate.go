@@ -92,6 +92,23 @@ func (s *Server) newTLS() *tls.Config {
 	}
 }
 
+// newUserTLS is the same for the ports of users, where clients may be asked for
+// certificates. Nobody is turned away for the one that he has: whether it is
+// good shows at AUTH EXTERNAL, and only there.
+func (s *Server) newUserTLS() *tls.Config {
+	c := s.newTLS()
+	c.ClientAuth = tls.RequestClientCert
+	return c
+}
+
+// userTLSConfig is tlsConfig for the ports of users.
+func (s *Server) userTLSConfig() *tls.Config {
+	if s.external.Load() {
+		return s.userTLS
+	}
+	return s.tlsConfig()
+}
+
 // certificateFor finds the certificate for the host that the client names
 // (rfc6066#3).
 func (s *Server) certificateFor(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

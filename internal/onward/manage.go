@@ -35,7 +35,7 @@ func (s *Server) openControl() error {
 	}
 	s.control = control.New(control.Options{
 		Recipients: s.directory, Accounts: s.directory, Queue: s.queue, Resolver: s.resolver, Intake: s.handler,
-		AppPasswordKey: s.keys.Key(store.KeyAppPassword), PasswordCost: s.opt.Cost, Random: rand.Reader,
+		AppPasswordKey: s.keys.Key(store.KeyAppPassword), Secrets: s.secrets, Settle: s.checker.Settle, Random: rand.Reader,
 		Runner: running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
 	})
 	return nil
@@ -45,6 +45,10 @@ func (s *Server) openControl() error {
 type running struct{ s *Server }
 
 func (r running) Wake() { r.s.manager.Wake() }
+
+func (r running) EndLogins(login, credential string) int {
+	return r.s.smtpd.EndLogins(login, credential)
+}
 
 func (r running) Reload(context.Context) error { return r.s.Reload() }
 
@@ -110,12 +114,13 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	low := watchDisk(c.Data, c.Limits.FreeDisk)
 	handler := intake.New(intake.Options{
 		Hostname: c.Hostname, Resolver: resolver, Accounts: d, IDs: newIDs(), Queue: shelf{q, schedule(c)},
-		Checker:   account.NewChecker(d, keys.Key(store.KeyAppPassword), account.DefaultCost(), 0),
+		Checker:   account.NewChecker(d, keys.Key(store.KeyAppPassword), 0, account.Policy{Secrets: secretPolicy(c)}),
 		NewBuffer: q.NewContent, DiskLow: low.isLow, Random: randomText,
 	}, settings(c))
 	return control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
-		AppPasswordKey: keys.Key(store.KeyAppPassword), PasswordCost: account.DefaultCost(), Random: rand.Reader,
+		AppPasswordKey: keys.Key(store.KeyAppPassword), Random: rand.Reader,
+		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: func(context.Context) {},
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
 	}), release, nil
 }

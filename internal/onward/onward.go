@@ -58,6 +58,10 @@ const (
 	lockEach     = 20 * time.Millisecond
 )
 
+// settlePatience is how long the end of a server waits for the causes of the
+// last failed logins.
+const settlePatience = 5 * time.Second
+
 // Options are what a server is made of. Only Config is required; the rest lets
 // tests and the demo put in networks, resolvers and outputs of their own.
 type Options struct {
@@ -81,7 +85,8 @@ type Options struct {
 	Resolver dns.Resolver
 	// Lang is the language of reports; "" is English.
 	Lang string
-	// Cost is the cost of main passwords; the zero Cost is the default.
+	// Cost is the cost of main passwords; the zero Cost is that of the
+	// configuration.
 	Cost account.Cost
 	// MXPort is the port of mail exchangers; 0 is 25.
 	MXPort int
@@ -114,6 +119,9 @@ type Server struct {
 	sendmailSocket net.Listener
 	certs          atomic.Pointer[[]*tls.Certificate] // at least one
 	tls            *tls.Config
+	userTLS        *tls.Config
+	external       atomic.Bool // clients on the ports of users are asked for certificates
+	checker        *account.Checker
 	low            *diskWatch
 
 	mu     sync.Mutex // guards config
@@ -136,9 +144,6 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	if opt.Cost == (account.Cost{}) {
-		opt.Cost = account.DefaultCost()
-	}
 	s = &Server{opt: opt, log: opt.Logger, config: opt.Config, failed: make(chan error, 1), started: time.Now()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
@@ -156,7 +161,7 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 		return s, err
 	}
 	s.certs.Store(&certs)
-	s.tls = s.newTLS()
+	s.tls, s.userTLS = s.newTLS(), s.newUserTLS()
 	if s.listeners, err = s.open(c); err != nil {
 		return s, err
 	}
@@ -170,7 +175,11 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.assemble(c, names)
+	logins, err := s.loginPolicy(c)
+	if err != nil {
+		return s, err
+	}
+	s.assemble(c, names, logins)
 	if err := s.openControl(); err != nil {
 		return s, err
 	}
@@ -265,7 +274,7 @@ func (s *Server) makeResolver(c *config.Config) (dns.Resolver, error) {
 }
 
 // assemble makes the engines and joins them.
-func (s *Server) assemble(c *config.Config, names dns.Resolver) {
+func (s *Server) assemble(c *config.Config, names dns.Resolver, logins account.Policy) {
 	ids := newIDs()
 	s.resolver = &recipient.Resolver{Directory: s.directory, Postmaster: postmaster(c), Hostname: hostDomain(c)}
 	s.deliverer = deliver.New(s.deliverOptions(c, names))
@@ -278,9 +287,11 @@ func (s *Server) assemble(c *config.Config, names dns.Resolver) {
 			Explain: meaning, Expand: s.expand,
 		},
 	})
+	s.checker = account.NewChecker(s.directory, s.keys.Key(store.KeyAppPassword), c.Login.Hashing, logins)
+	s.external.Store(c.Login.External)
 	s.handler = intake.New(intake.Options{
 		Hostname: c.Hostname, Resolver: s.resolver, Accounts: s.directory, Queue: s.manager, IDs: ids,
-		Checker:   account.NewChecker(s.directory, s.keys.Key(store.KeyAppPassword), s.opt.Cost, 0),
+		Checker:   s.checker,
 		NewBuffer: s.queue.NewContent, DiskLow: s.low.isLow, Random: randomText, Logger: s.log,
 		SPF: func(ctx context.Context, client netip.Addr, helo string, from address.Mailbox) bool {
 			res, _ := spf.Check(ctx, names, client, helo, from)
@@ -376,6 +387,11 @@ func (s *Server) close() {
 		l.Close()
 	}
 	s.done.Wait()
+	if s.checker != nil { // what it still has to say goes into the directory
+		ctx, cancel := context.WithTimeout(context.Background(), settlePatience)
+		s.checker.Settle(ctx)
+		cancel()
+	}
 	if s.directory != nil {
 		if err := s.directory.Close(); err != nil {
 			s.log.Error("close the directory", "error", err)
@@ -411,7 +427,13 @@ func (s *Server) Reload() error {
 	if err != nil {
 		return fmt.Errorf("the configuration is not changed: %w", err)
 	}
+	logins, err := s.loginPolicy(c)
+	if err != nil {
+		return fmt.Errorf("the configuration is not changed: %w", err)
+	}
 	s.certs.Store(&certs)
+	s.checker.SetPolicy(logins)
+	s.external.Store(c.Login.External)
 	s.config = c
 	s.low.least.Store(c.Limits.FreeDisk)
 	if s.opt.Level != nil {

@@ -297,10 +297,32 @@ func MessageTooLargeContent(limit string) Reply { return say(messageTooLargeCont
 func StorageLow() Reply { return say(storageLow) }
 
 // SenderNotOwned occurs when a login may not send as the reverse-path
-// (rfc6409#6.1).
+// (rfc6409#6.1). The further lines are for its owner: the rule, and what would
+// allow it.
 func SenderNotOwned(login string, sender address.Mailbox) Reply {
-	return say(senderNotOwned, sender.Path(), login)
+	first := fill(definitions[senderNotOwned].Text, []string{sender.Path(), login})
+	return lines(senderNotOwned, first,
+		"It is neither its own address nor one of its identities, and does not forward to it",
+		"An administrator may allow it: onward account identity add "+login+" "+sender.String())
 }
+
+// SenderOutOfScope occurs when an account may send as the reverse-path, and the
+// app password that was used may not (rfc6409#6.1). allowed is what it may.
+func SenderOutOfScope(name, login string, sender address.Mailbox, allowed string) Reply {
+	first := fill(definitions[senderOutOfScope].Text, []string{name, login, sender.Path()})
+	return lines(senderOutOfScope, first, "It is bound to: "+allowed, "Its owner may change that: onward account app-password scope "+login)
+}
+
+// RecipientOutOfScope occurs when an app password is bound to recipients of
+// other domains. allowed is what it may send to.
+func RecipientOutOfScope(name, login string, recipient address.Mailbox, allowed string) Reply {
+	first := fill(definitions[recipientOutOfScope].Text, []string{name, login, recipient.Path()})
+	return lines(recipientOutOfScope, first, "It is bound to: "+allowed, "Its owner may change that: onward account app-password scope "+login)
+}
+
+// LoginEnded occurs when the account or the app password that a session has
+// logged in with is revoked, changed or switched off meanwhile.
+func LoginEnded(hostname string) Reply { return say(loginEnded, hostname) }
 
 // NonASCIIAddress occurs when an address needs SMTPUTF8 and the client did not
 // ask for it (rfc6531#3.5).
@@ -424,3 +446,9 @@ func CannotVerify() Reply { return say(cannotVerify) }
 
 // ExpandRefused occurs as answer to EXPN (rfc5321#7.3).
 func ExpandRefused() Reply { return say(expandRefused) }
+
+// AuthTooWeak is 534.
+func AuthTooWeak(mechanism string) Reply { return say(authTooWeak, mechanism) }
+
+// PasswordTransition is 432.
+func PasswordTransition() Reply { return say(passwordTransition) }

@@ -21,6 +21,7 @@ const (
 	timedOut
 	tooManyErrors
 	tooManyLoginFailures
+	loginEnded
 	hello
 	extensions
 	helloSyntax
@@ -49,6 +50,8 @@ const (
 	authUnavailable
 	authNeedsTLS
 	authMechanismUnknown
+	authTooWeak
+	passwordTransition
 	authTwice
 	authInTransaction
 	authNotHere
@@ -73,6 +76,8 @@ const (
 	messageTooLargeContent
 	storageLow
 	senderNotOwned
+	senderOutOfScope
+	recipientOutOfScope
 	nonASCIIAddress
 	recipientOK
 	willForward
@@ -127,6 +132,7 @@ var definitions = [last]Definition{
 	shuttingDown:         {"shutting-down", 421, "4.3.2", "{host} is shutting down; please try again in a few minutes", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	timedOut:             {"timed-out", 421, "4.4.2", "{host} has waited too long for you; closing the connection", Anywhere, true, cite("rfc5321#4.5.3.2", "rfc3463#3.5")},
 	tooManyErrors:        {"too-many-errors", 421, "4.7.0", "{host}: too many errors on this connection; closing it", Anywhere, true, cite("rfc5321#3.8")},
+	loginEnded:           {"login-ended", 421, "4.7.0", "{host}: what you logged in with is good no more: it was revoked, changed or switched off", Anywhere, true, cite("rfc5321#3.8")},
 	tooManyLoginFailures: {"too-many-login-failures", 421, "4.7.0", "{host}: too many rejected logins on this connection; closing it", Auth, true, cite("rfc4954#4", "rfc5321#3.8")},
 
 	hello:       {"hello", 250, "", "{host}", Helo, false, cite("rfc5321#4.1.1.1")},
@@ -161,6 +167,8 @@ var definitions = [last]Definition{
 	authUnavailable:      {"auth-unavailable", 454, "4.7.0", "Logins cannot be checked at the moment; your password was not rejected, try again in a few minutes", Auth, false, cite("rfc4954#6")},
 	authNeedsTLS:         {"auth-needs-tls", 538, "5.7.11", "Encryption required: say STARTTLS before AUTH {mechanism}", Auth, false, cite("rfc4954#6", "rfc5248#2.4")},
 	authMechanismUnknown: {"auth-mechanism-unknown", 504, "5.5.4", "Unknown mechanism; offered here: {offered}", Auth, false, cite("rfc4954#4")},
+	authTooWeak:          {"auth-too-weak", 534, "5.7.9", "{mechanism} is too weak", Auth, false, cite("rfc4954#6")},
+	passwordTransition:   {"password-transition", 432, "4.7.12", "transition", Auth, false, cite("rfc4954#6")},
 	authTwice:            {"auth-twice", 503, "5.5.1", "You are logged in already", Auth, false, cite("rfc4954#4")},
 	authInTransaction:    {"auth-in-transaction", 503, "5.5.1", "AUTH cannot be used within a transaction; finish it or say RSET", Auth, false, cite("rfc4954#4")},
 	authNotHere:          {"auth-not-here", 503, "5.5.1", "No login on this port: it takes mail from other servers; users submit on port 465 or 587", Auth, false, cite("rfc6409#3.1", "rfc8314#3.3")},
@@ -185,6 +193,8 @@ var definitions = [last]Definition{
 	messageTooLarge:        {"message-too-large", 552, "5.3.4", "The message is larger than the {limit} octets that we take", Mail, false, cite("rfc1870#6.1", "rfc3463#3.4")},
 	messageTooLargeContent: {"message-too-large-content", 552, "5.3.4", "The message is larger than the {limit} octets that we take; nothing of it was kept", Content | Bdat, false, cite("rfc1870#6.3", "rfc5321#4.5.3.1.7")},
 	storageLow:             {"storage-low", 452, "4.3.1", "Not enough storage at the moment; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
+	senderOutOfScope:       {"sender-out-of-scope", 553, "5.7.1", "App password {name} of {login} may not send as {sender}", Mail, false, cite("rfc6409#6.1")},
+	recipientOutOfScope:    {"recipient-out-of-scope", 550, "5.7.1", "App password {name} of {login} may not send to {recipient}", Rcpt, false, cite("rfc6409#6.1")},
 	senderNotOwned:         {"sender-not-owned", 553, "5.7.1", "{sender} is not an address that login {login} may send as", Mail, false, cite("rfc6409#6.1")},
 	nonASCIIAddress:        {"non-ascii-address", 553, "5.6.7", "The address has characters beyond ASCII; say SMTPUTF8 in MAIL to use such an address", Mail | Rcpt | Vrfy, false, cite("rfc6531#3.5")},
 

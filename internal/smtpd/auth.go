@@ -5,23 +5,23 @@ import (
 	"strings"
 
 	"github.com/onwardmail/onward/internal/reply"
-	"github.com/onwardmail/onward/internal/sasl"
 	"github.com/onwardmail/onward/internal/smtp"
+	"github.com/onwardmail/onward/internal/transaction"
 )
 
-// mechanisms are the names of what we offer, in our order.
-func mechanisms() []string {
-	var names []string
-	for _, o := range sasl.Offers() {
-		names = append(names, o.Name)
-	}
-	return names
+// exchange is the AUTH exchange that is under way.
+type exchange struct {
+	transaction.Exchange
+	mechanism string
 }
 
-// mayLogIn reports whether AUTH is offered now: where users log in, over TLS
-// only, and once (rfc4954#4).
-func (s *Session) mayLogIn() bool {
-	return s.profile.Login && s.peer.TLS != nil && s.peer.Login == ""
+// mechanisms are what the client may log in by now: where users log in, and
+// once (rfc4954#4). What needs TLS the handler leaves out without it.
+func (s *Session) mechanisms() []string {
+	if !s.profile.Login || s.peer.Login != "" {
+		return nil
+	}
+	return s.handler.Mechanisms(s.peer)
 }
 
 // auth answers AUTH (rfc4954#4).
@@ -36,66 +36,61 @@ func (s *Session) auth(ctx context.Context, arg string) Next {
 	if err != nil && name == "" {
 		return s.answer(misread(err))
 	}
-	offer, ok := sasl.Find(name)
+	e, no := s.handler.Authenticate(ctx, s.peer, name, initial)
 	switch {
-	case !ok:
-		return s.answer(reply.AuthMechanismUnknown(strings.Join(mechanisms(), " ")))
-	case s.peer.TLS == nil && offer.Clear:
-		// It was not offered, and this says best why (rfc4954#6).
-		return s.answer(reply.AuthNeedsTLS(offer.Name))
+	case !no.IsZero() && !no.Positive():
+		return s.answer(no)
+	case e == nil:
+		s.defect("Authenticate returned neither an exchange nor a refusal")
+		return s.answer(reply.AuthUnavailable())
 	case err != nil:
 		return s.answer(misread(err))
 	}
-	s.mechanism = offer.New()
-	return s.exchange(ctx, offer.Name, func() ([]byte, bool, error) { return s.mechanism.Start(initial) })
+	s.exchange = &exchange{e, name}
+	return s.respond(ctx, initial)
+}
+
+// wrongPort answers AUTH where nobody logs in.
+func (s *Session) wrongPort(arg string) reply.Reply {
+	name, initial, _ := strings.Cut(arg, " ")
+	s.handler.WrongPort(s.peer, strings.ToUpper(name), initial)
+	return reply.AuthNotHere()
 }
 
 // authLine takes a line of the exchange that is under way.
 func (s *Session) authLine(ctx context.Context, line []byte) Next {
 	if string(line) == "*" { // rfc4954#4
-		s.mechanism = nil
+		s.exchange = nil
 		return s.answer(reply.AuthCancelled())
 	}
 	response, err := smtp.DecodeBase64(line)
 	if err != nil {
-		s.mechanism = nil
+		s.exchange = nil
 		return s.answer(misread(err))
 	}
-	return s.exchange(ctx, s.mechanism.Credentials().Mechanism, func() ([]byte, bool, error) {
-		return s.mechanism.Next(response)
-	})
+	return s.respond(ctx, response)
 }
 
-// exchange takes one step of the mechanism.
-func (s *Session) exchange(ctx context.Context, name string, step func() ([]byte, bool, error)) Next {
-	challenge, done, err := step()
-	switch {
-	case err != nil:
-		s.mechanism = nil
-		return s.answer(reply.AuthMalformed(name))
-	case !done:
-		return s.next(ReadAuth, reply.AuthChallenge(string(smtp.AppendBase64(nil, challenge))))
+// respond takes one step of the exchange. A login needs both a positive reply
+// and a name: a handler that says yes to nobody is a defect.
+func (s *Session) respond(ctx context.Context, response []byte) Next {
+	a := s.exchange.Next(ctx, response)
+	if a.Reply.IsZero() && a.Identity.Login == "" {
+		return s.next(ReadAuth, reply.AuthChallenge(string(smtp.AppendBase64(nil, a.Challenge))))
 	}
-	credentials := s.mechanism.Credentials()
-	s.mechanism = nil
-	return s.authenticate(ctx, credentials)
-}
-
-// authenticate asks whether credentials are right. A login needs both a
-// positive reply and a name: a handler that says yes to nobody is a defect.
-func (s *Session) authenticate(ctx context.Context, c sasl.Credentials) Next {
-	who, r := s.handler.Authenticate(ctx, s.peer, c)
-	if r.IsZero() && who.Login != "" {
+	s.exchange = nil
+	r := a.Reply
+	if r.IsZero() {
 		r = reply.AuthOK()
 	}
 	switch {
-	case r.IsZero() || r.Positive() && who.Login == "":
-		s.defect("Authenticate returned neither an identity nor a refusal")
+	case r.Positive() && a.Identity.Login == "":
+		s.defect("an exchange ended with neither an identity nor a refusal")
 		return s.answer(reply.AuthUnavailable())
 	case r.Positive():
-		s.peer.Login, s.peer.Credential = who.Login, who.Credential
+		s.peer.Login, s.peer.Credential = a.Identity.Login, a.Identity.Credential
 		return s.answer(r)
-	case r.Temporary():
+	case r.Temporary() || r.Name() == "auth-malformed":
 		return s.answer(r)
 	}
 	s.failures++

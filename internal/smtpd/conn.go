@@ -64,8 +64,9 @@ type Conn struct {
 
 	draining atomic.Bool // the server stops: close when idle
 	shed     atomic.Bool // the server is full: close
+	ended    atomic.Bool // the login has ended: close
 	waiting  atomic.Bool // for the client
-	loggedIn atomic.Bool
+	loggedIn atomic.Pointer[transaction.Identity]
 	spoke    atomic.Bool   // a line has come
 	moved    atomic.Int64  // when the client last got ahead, in Unix nanoseconds
 	gained   int           // octets of content since then
@@ -82,6 +83,7 @@ var (
 	errTimeout  = errors.New("the client was silent for too long")
 	errDrained  = errors.New("the server stops")
 	errShed     = errors.New("the server needs the connection for others")
+	errEnded    = errors.New("the login has ended")
 )
 
 func newConn(nc net.Conn, o *Options, p Profile, h transaction.Handler, peer *transaction.Peer, pool *sync.Pool) *Conn {
@@ -146,6 +148,8 @@ func (c *Conn) serve(ctx context.Context) {
 			next = c.session.Timeout()
 		case errors.Is(err, errShed):
 			next = c.session.MakingRoom()
+		case errors.Is(err, errEnded):
+			next = c.session.LoginEnded()
 		case errors.Is(err, errDrained):
 			next = c.session.ShuttingDown()
 		default:
@@ -266,6 +270,9 @@ func (c *Conn) fill(by time.Time) error {
 		if c.shed.Load() {
 			return errShed
 		}
+		if c.ended.Load() {
+			return errEnded
+		}
 		n, err := c.conn.Read(c.buf[c.end:])
 		c.waiting.Store(false)
 		c.end += n
@@ -274,6 +281,8 @@ func (c *Conn) fill(by time.Time) error {
 		}
 		if err = c.trouble(err); err == errTimeout && c.shed.Load() {
 			return errShed
+		} else if err == errTimeout && c.ended.Load() {
+			return errEnded
 		} else if err == errTimeout && time.Now().Before(by) {
 			// The server stops, and has woken us to see whether we are idle.
 			c.deadline = time.Time{}
@@ -337,8 +346,8 @@ func (c *Conn) readLine(ctx context.Context, most int) (Next, error) {
 				c.spoke.Store(true)
 			}
 			next := c.session.Line(ctx, line)
-			if c.peer.Login != "" {
-				c.loggedIn.Store(true)
+			if c.peer.Login != "" && c.loggedIn.Load() == nil {
+				c.loggedIn.Store(&transaction.Identity{Login: c.peer.Login, Credential: c.peer.Credential})
 			}
 			return next, nil
 		}
@@ -483,8 +492,12 @@ func (c *Conn) startTLS() (Next, error) {
 // there is no language left to tell it in.
 func (c *Conn) handshake() (transaction.TLS, bool) {
 	var config *tls.Config
-	if c.options.TLS != nil {
-		config = c.options.TLS()
+	source := c.options.TLS
+	if c.profile.Login && c.options.UserTLS != nil {
+		source = c.options.UserTLS
+	}
+	if source != nil {
+		config = source()
 	}
 	if config == nil {
 		c.options.Log.Error("no certificate for a handshake", "session", c.peer.Session, "service", string(c.profile.Service))
@@ -501,9 +514,11 @@ func (c *Conn) handshake() (transaction.TLS, bool) {
 	c.conn = t
 	agreed := t.ConnectionState()
 	return transaction.TLS{
-		Version:    strings.ReplaceAll(tls.VersionName(agreed.Version), " ", ""),
-		Cipher:     tls.CipherSuiteName(agreed.CipherSuite),
-		ServerName: agreed.ServerName,
+		Version:      strings.ReplaceAll(tls.VersionName(agreed.Version), " ", ""),
+		Cipher:       tls.CipherSuiteName(agreed.CipherSuite),
+		ServerName:   agreed.ServerName,
+		Binding:      func(kind string) []byte { return channelBinding(t, config, kind) },
+		Certificates: agreed.PeerCertificates,
 	}, true
 }
 
@@ -518,6 +533,13 @@ func (c *Conn) drain() {
 // the server is full.
 func (c *Conn) evict() {
 	c.shed.Store(true)
+	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
+}
+
+// endLogin wakes the connection, from another goroutine, to say goodbye because
+// what its client logged in with is good no more.
+func (c *Conn) endLogin() {
+	c.ended.Store(true)
 	_ = c.raw.SetReadDeadline(time.Unix(1, 0))
 }
 

@@ -136,7 +136,7 @@ func (s *Session) check(r row, arg string) reply.Reply {
 	case r.verb == smtp.XCLIENT && !s.mayXClient():
 		return reply.XClientDenied("it is not among those that speak for others")
 	case r.verb == smtp.AUTH && !s.profile.Login:
-		return reply.AuthNotHere()
+		return s.wrongPort(arg)
 	case r.verb == smtp.STARTTLS && s.options.TLS == nil:
 		return reply.NotImplemented(r.verb.String())
 	case r.least >= known && s.stage < known: // rfc5321#4.1.4
@@ -210,8 +210,8 @@ func (s *Session) keywords() []string {
 	if s.options.TLS != nil && s.peer.TLS == nil {
 		words = append(words, "STARTTLS") // rfc3207#4
 	}
-	if s.mayLogIn() {
-		words = append(words, "AUTH "+strings.Join(mechanisms(), " ")) // rfc4954#3
+	if offered := s.mechanisms(); len(offered) > 0 {
+		words = append(words, "AUTH "+strings.Join(offered, " ")) // rfc4954#3
 	}
 	if s.mayXClient() {
 		words = append(words, s.xclientKeywords())
@@ -225,7 +225,7 @@ func (s *Session) offered() smtp.Extensions {
 	if s.peer.TLS != nil {
 		x |= smtp.ExtRequireTLS
 	}
-	if s.profile.Login && s.peer.TLS != nil {
+	if s.profile.Login && (s.peer.TLS != nil || s.peer.Login != "") {
 		x |= smtp.ExtAuth // rfc4954#5
 	}
 	return x

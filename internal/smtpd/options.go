@@ -66,6 +66,8 @@ type Options struct {
 	// TLS returns the configuration for the next handshake, or nil if there is
 	// none now. With a nil TLS STARTTLS is not offered.
 	TLS func() *tls.Config
+	// UserTLS is the same where users log in; nil: TLS is for them, too.
+	UserTLS func() *tls.Config
 
 	// MaxSize is the largest message in octets, at least smtp.MinMessageSize.
 	MaxSize int64

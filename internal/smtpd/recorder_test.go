@@ -58,8 +58,54 @@ func (r *recorder) Connect(_ context.Context, p *transaction.Peer) reply.Reply {
 
 func (r *recorder) Close(p *transaction.Peer) { r.note(p, "close") }
 
-func (r *recorder) Authenticate(_ context.Context, p *transaction.Peer, c sasl.Credentials) (transaction.Identity, reply.Reply) {
-	r.note(p, "authenticate %s %q %q %q", c.Mechanism, c.Authorize, c.Login, c.Secret)
+// Mechanisms are those of passwords, over TLS.
+func (r *recorder) Mechanisms(p *transaction.Peer) []string {
+	if p.TLS == nil {
+		return nil
+	}
+	return []string{"PLAIN", "LOGIN"}
+}
+
+func (r *recorder) WrongPort(p *transaction.Peer, mechanism, initial string) {
+	r.note(p, "wrong port %s %q", mechanism, initial)
+}
+
+func (r *recorder) Authenticate(_ context.Context, p *transaction.Peer, mechanism string, _ []byte) (transaction.Exchange, reply.Reply) {
+	o, ok := sasl.Find(mechanism)
+	switch {
+	case !ok || o.Name != "PLAIN" && o.Name != "LOGIN":
+		return nil, reply.AuthMechanismUnknown("PLAIN LOGIN")
+	case p.TLS == nil:
+		return nil, reply.AuthNeedsTLS(mechanism)
+	}
+	return &recordedLogin{recorder: r, peer: p, machine: o.New(sasl.Channel{})}, reply.Reply{}
+}
+
+// recordedLogin is one exchange.
+type recordedLogin struct {
+	*recorder
+	peer    *transaction.Peer
+	machine sasl.Mechanism
+	started bool
+}
+
+func (l *recordedLogin) Next(_ context.Context, response []byte) transaction.Answer {
+	step := l.machine.Next
+	if !l.started {
+		l.started, step = true, l.machine.Start
+	}
+	switch t := step(response); t.Do {
+	case sasl.Respond:
+		return transaction.Answer{Challenge: t.Challenge}
+	case sasl.Check:
+		who, r := l.judge(l.machine.Credentials())
+		return transaction.Answer{Identity: who, Reply: r}
+	}
+	return transaction.Answer{Reply: reply.AuthMalformed(l.machine.Credentials().Mechanism)}
+}
+
+func (l *recordedLogin) judge(c sasl.Credentials) (transaction.Identity, reply.Reply) {
+	l.note(l.peer, "authenticate %s %q %q %q", c.Mechanism, c.Authorize, c.Login, c.Secret)
 	switch {
 	case c.Login == "down":
 		return transaction.Identity{}, reply.AuthUnavailable()

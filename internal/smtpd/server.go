@@ -276,7 +276,7 @@ func (s *Server) makeRoom(o *Options, known bool, now time.Time) bool {
 	}
 	found := 0
 	for c := range s.conns {
-		if c.counted || c.known || c.shed.Load() || !c.waiting.Load() || c.loggedIn.Load() {
+		if c.counted || c.known || c.shed.Load() || !c.waiting.Load() || c.loggedIn.Load() != nil {
 			continue
 		}
 		still := idle
@@ -297,6 +297,22 @@ func (s *Server) makeRoom(o *Options, known bool, now time.Time) bool {
 		s.barren = now.Add(barrenTime)
 	}
 	return found > 0
+}
+
+// EndLogins ends the connections that have logged in as an account, with one
+// credential or, if that is "", with any; what is on its way in is given up. It
+// returns how many there were.
+func (s *Server) EndLogins(login, credential string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for c := range s.conns {
+		if id := c.loggedIn.Load(); id != nil && id.Login == login && (credential == "" || id.Credential == credential) {
+			c.endLogin()
+			n++
+		}
+	}
+	return n
 }
 
 // load counts the messages that are on their way in.

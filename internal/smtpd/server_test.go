@@ -15,7 +15,6 @@ import (
 
 	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/reply"
-	"github.com/onwardmail/onward/internal/sasl"
 	"github.com/onwardmail/onward/internal/smtp"
 	"github.com/onwardmail/onward/internal/smtptest"
 	"github.com/onwardmail/onward/internal/transaction"
@@ -26,8 +25,14 @@ type discard struct{}
 
 func (discard) Connect(context.Context, *transaction.Peer) reply.Reply { return reply.Reply{} }
 func (discard) Close(*transaction.Peer)                                {}
-func (discard) Authenticate(context.Context, *transaction.Peer, sasl.Credentials) (transaction.Identity, reply.Reply) {
-	return transaction.Identity{}, reply.CredentialsRejected("x")
+func (discard) Mechanisms(*transaction.Peer) []string                  { return []string{"PLAIN"} }
+func (discard) WrongPort(*transaction.Peer, string, string)            {}
+func (discard) Authenticate(context.Context, *transaction.Peer, string, []byte) (transaction.Exchange, reply.Reply) {
+	return discard{}, reply.Reply{}
+}
+
+func (discard) Next(context.Context, []byte) transaction.Answer {
+	return transaction.Answer{Reply: reply.CredentialsRejected("x")}
 }
 
 func (discard) Mail(context.Context, *transaction.Peer, address.Mailbox, smtp.MailParams) (transaction.Transaction, reply.Reply) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/onwardmail/onward/internal/reply"
-	"github.com/onwardmail/onward/internal/sasl"
 	"github.com/onwardmail/onward/internal/smtp"
 	"github.com/onwardmail/onward/internal/transaction"
 )
@@ -77,7 +76,7 @@ type Session struct {
 	praised  bool // sent has been called
 	struck   bool // it ended because of the client's errors
 
-	mechanism sasl.Mechanism // of the AUTH exchange that is under way
+	exchange *exchange // of AUTH, that is under way
 
 	transaction transaction.Transaction
 	accepted    int // recipients
@@ -129,11 +128,15 @@ func (s *Session) SpokeFirst() Next { return s.bye(reply.SpokeFirst(s.options.Ho
 // others (rfc5321#3.8).
 func (s *Session) MakingRoom() Next { return s.bye(reply.MakingRoom(s.options.Hostname)) }
 
+// LoginEnded is the event that what the client has logged in with was revoked,
+// changed or switched off.
+func (s *Session) LoginEnded() Next { return s.bye(reply.LoginEnded(s.options.Hostname)) }
+
 // Line is the event that a line has been read, given without its CRLF. A line
 // that ended with LF alone is given with that LF, and refused for it. line is
 // not kept.
 func (s *Session) Line(ctx context.Context, line []byte) Next {
-	if s.mechanism != nil {
+	if s.exchange != nil {
 		return s.authLine(ctx, line)
 	}
 	return s.command(ctx, line)
@@ -145,8 +148,8 @@ func (s *Session) Line(ctx context.Context, line []byte) Next {
 // enough.
 func (s *Session) TooLong(head []byte, ended bool) Next {
 	r := reply.LineTooLong()
-	if s.mechanism != nil {
-		s.mechanism = nil
+	if s.exchange != nil {
+		s.exchange = nil
 		r = reply.AuthLineTooLong() // rfc4954#4
 	} else if smtp.HasVerb(head, smtp.AUTH) && s.profile.Login {
 		r = reply.AuthLineTooLong()
@@ -165,7 +168,7 @@ func (s *Session) TLSDone(agreed transaction.TLS) Next {
 	s.abort()
 	s.stage = greeted
 	s.spoken = false
-	s.mechanism = nil
+	s.exchange = nil
 	s.peer.TLS = &agreed
 	s.peer.Helo, s.peer.Extended = "", false
 	s.peer.Login, s.peer.Credential = "", ""
@@ -257,7 +260,7 @@ func (s *Session) answer(r reply.Reply) Next {
 // maxLine is the longest line that may come next. Whether the command that
 // comes may be so long is looked at when its verb is known.
 func (s *Session) maxLine() int {
-	if s.mechanism != nil || s.profile.Login && s.peer.Login == "" {
+	if s.exchange != nil || s.profile.Login && s.peer.Login == "" {
 		return smtp.MaxAuthLine
 	}
 	return smtp.MaxMailLine

@@ -58,7 +58,7 @@ func (s *Session) xclient(ctx context.Context, arg string) Next {
 		}
 	}
 	s.abort()
-	s.stage, s.spoken, s.mechanism = greeted, false, nil
+	s.stage, s.spoken, s.exchange = greeted, false, nil
 	if s.opened {
 		s.opened = false
 		s.handler.Close(p)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -394,6 +395,87 @@ func (d *Directory) UpdateAppPassword(ctx context.Context, p account.AppPassword
 	})
 	if err != nil {
 		return fmt.Errorf("change an app password of %s: %w", login, err)
+	}
+	return nil
+}
+
+// hasKeys stands in the data of a secret that SCRAM can check.
+const hasKeys = `%"sha256":{%`
+
+// WithoutKeys implements account.Directory.
+func (d *Directory) WithoutKeys(ctx context.Context) (n int, err error) {
+	now := micros(time.Now())
+	err = d.db.read(ctx, func(c *conn) error {
+		accounts, err := c.use("SELECT count(*) FROM account WHERE disabled = 0 AND hash <> '' AND data NOT LIKE ?").text(hasKeys).one()
+		if err != nil {
+			return err
+		}
+		apps, err := c.use("SELECT count(*) FROM app_password WHERE revoked = 0 AND (expires = 0 OR expires > ?) AND data NOT LIKE ?").int(now).text(hasKeys).one()
+		n = int(accounts + apps)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the secrets that SCRAM cannot check: %w", err)
+	}
+	return n, nil
+}
+
+// UpgradeSecret implements account.Directory.
+func (d *Directory) UpgradeSecret(ctx context.Context, u account.Upgrade) error {
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		rows := c.use("SELECT " + accountColumns + " FROM account WHERE login = ?").text(u.Login)
+		var a *account.Account
+		var bad error
+		if rows.next() {
+			a, bad = readAccount(rows, 0)
+		}
+		if err := errors.Join(bad, rows.done()); err != nil || a == nil {
+			return err
+		}
+		salted := len(a.Salt) == 0
+		if salted {
+			a.Salt, a.Iterations = u.Salt, u.Iterations
+		} else if !bytes.Equal(a.Salt, u.Salt) || a.Iterations != u.Iterations {
+			return nil
+		}
+		if u.AppPassword != "" {
+			if err := upgradeAppPassword(c, &u); err != nil || !salted {
+				return err
+			}
+		} else {
+			if a.Hash != u.Was {
+				return nil
+			}
+			a.Hash, a.Keys = u.Hash, u.Keys
+		}
+		data, err := dataOfAccount(a)
+		if err != nil {
+			return err
+		}
+		return c.use("UPDATE account SET hash = ?, data = ? WHERE login = ?").text(a.Hash).text(data).text(a.Login).exec()
+	})
+	if err != nil {
+		return fmt.Errorf("keep a secret of %s anew: %w", u.Login, err)
+	}
+	return nil
+}
+
+func upgradeAppPassword(c *conn, u *account.Upgrade) error {
+	all, err := appPasswords(c, u.Login)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		p := &all[i]
+		if p.ID != u.AppPassword {
+			continue
+		}
+		p.Keys = u.Keys
+		data, err := dataOfAppPassword(p)
+		if err != nil {
+			return err
+		}
+		return c.use("UPDATE app_password SET data = ? WHERE id = ?").text(data).text(p.ID).exec()
 	}
 	return nil
 }

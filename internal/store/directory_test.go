@@ -265,7 +265,7 @@ func suiteAppPasswords(t *testing.T, d *directories) {
 func suiteSecrets(t *testing.T, d *directories) {
 	ctx := context.Background()
 	k := func(b byte) account.Keys {
-		return account.Keys{SHA256: account.Key{Stored: []byte{b, 1}, Server: []byte{b, 2}}, SHA1: account.Key{Stored: []byte{b, 3}}}
+		return account.Keys{SHA256: account.Key{Stored: []byte{b, 1}, Server: []byte{b, 2}}, SHA1: account.Key{Stored: []byte{b, 3}, Server: []byte{b, 4}}}
 	}
 	a := account.Account{
 		Login: "anna@example.org", Hash: "h", Created: start(), Identities: []string{"@example.com"}, Salt: []byte("salt"), Iterations: 4096,
@@ -347,7 +347,7 @@ func suiteFailures(t *testing.T, d *directories) {
 	unknown := fail("R4", 4, func(f *account.Failure) {
 		f.Login, f.Cause, f.NameHash, f.NameHint = "", account.UnknownUser, []byte{1, 2, 3}, "hu"
 	})
-	fail("R5", 5, func(f *account.Failure) { f.Remote = netip.MustParseAddr("192.0.2.2") })
+	fail("R5", 5, func(f *account.Failure) { f.Remote = netip.MustParseAddr("198.51.100.2") })
 	revoked := fail("R6", 6, func(f *account.Failure) {
 		f.Cause, f.AppPassword, f.AppPasswordName, f.AppPasswordEnd = account.AppPasswordRevoked, "aaaa", "phone", base
 	})

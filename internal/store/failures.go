@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -165,13 +166,27 @@ func writeFailure(c *conn, f *account.Failure) error {
 }
 
 // failureKey is the same for failures that are counted together: one cause,
-// login, address and secret, within a day.
+// login, network and secret, within a day.
 func failureKey(f *account.Failure) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%d\x00%s\x00%s\x00%x\x00%s\x00%s\x00%s",
-		f.At.Unix()/int64(aggregation/time.Second), f.Cause, f.Login, f.NameHash, addrText(f.Remote), f.AppPassword, f.Service)
+		f.At.Unix()/int64(aggregation/time.Second), f.Cause, f.Login, f.NameHash, networkText(f.Remote), f.AppPassword, f.Service)
 	sum := sha256.Sum256(b.Bytes())
 	return sum[:16]
+}
+
+// networkText is the /24 of an IPv4 address, or the /64 of an IPv6 one: who has
+// one address there usually has others.
+func networkText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	a = a.Unmap().WithZone("")
+	bits := 24
+	if a.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(a, bits).Masked().String()
 }
 
 // boundFailures deletes what is too old or too much, the oldest first.

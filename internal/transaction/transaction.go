@@ -11,12 +11,12 @@ package transaction
 
 import (
 	"context"
+	"crypto/x509"
 	"io"
 	"net/netip"
 
 	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/reply"
-	"github.com/onwardmail/onward/internal/sasl"
 	"github.com/onwardmail/onward/internal/smtp"
 )
 
@@ -42,6 +42,12 @@ type TLS struct {
 	Version    string // "TLS1.3"
 	Cipher     string // "TLS_AES_128_GCM_SHA256"
 	ServerName string
+	// Binding returns what a login can be bound to, by its type of RFC 5929 or
+	// RFC 9266; nil if the channel has none of the type. It may be nil itself.
+	Binding func(kind string) []byte
+	// Certificates are what the client showed of itself, leaf first. Nobody has
+	// verified more than that it has the key.
+	Certificates []*x509.Certificate
 }
 
 // Peer is the client of one session and what we know of it. smtpd fills it;
@@ -78,14 +84,40 @@ type Identity struct {
 type Handler interface {
 	// Connect is asked once, before the greeting. A non-zero reply refuses.
 	Connect(ctx context.Context, p *Peer) reply.Reply
-	// Authenticate checks credentials. On success the reply is AuthOK.
-	Authenticate(ctx context.Context, p *Peer, c sasl.Credentials) (Identity, reply.Reply)
+	// Mechanisms are the names of those that the client may log in by now, in the
+	// order in which they are announced; none means that AUTH is not offered.
+	Mechanisms(p *Peer) []string
+	// Authenticate begins an exchange, whose mechanism is in capitals. With a
+	// negative reply there is none. initial is the response that came with AUTH,
+	// for events; the first Next gets it again.
+	Authenticate(ctx context.Context, p *Peer, mechanism string, initial []byte) (Exchange, reply.Reply)
+	// WrongPort is told that a client tried to log in where nobody can. initial is
+	// what came with AUTH, as it was sent.
+	WrongPort(p *Peer, mechanism, initial string)
 	// Mail opens a transaction. With a negative reply the Transaction is nil.
 	Mail(ctx context.Context, p *Peer, from address.Mailbox, params smtp.MailParams) (Transaction, reply.Reply)
 	// Verify answers VRFY for an address.
 	Verify(ctx context.Context, p *Peer, a address.Mailbox) reply.Reply
 	// Close is told that the session has ended.
 	Close(p *Peer)
+}
+
+// Exchange is one AUTH exchange (rfc4954#4). It is given up by forgetting it.
+type Exchange interface {
+	// Next takes a response of the client, at first its initial one, nil if there
+	// was none and empty if it was "=".
+	Next(ctx context.Context, response []byte) Answer
+}
+
+// Answer is what follows from a response: a challenge, an identity or a refusal.
+type Answer struct {
+	// Challenge is sent if the other two are zero; it may be empty.
+	Challenge []byte
+	// Identity is who has logged in.
+	Identity Identity
+	// Reply is the reply to a login that failed; its zero value with an Identity
+	// means AuthOK.
+	Reply reply.Reply
 }
 
 // Transaction is one open mail transaction.

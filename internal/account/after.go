@@ -1,0 +1,191 @@
+package account
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+// What is done after the client has its reply, so that it learns nothing from
+// the time that it takes.
+const (
+	// maxAfter bounds what waits; what comes beyond is not looked into.
+	maxAfter = 256
+	// diagnoses is how often in diagnosesIn the passwords of one account are looked
+	// into: more of it would help a guesser's diary and nobody else.
+	diagnoses   = 3
+	diagnosesIn = time.Minute
+	// afterPatience is how long one job may take.
+	afterPatience = 30 * time.Second
+)
+
+// job is one thing to do afterwards: keep a secret anew, or find out what was
+// wrong with a password and note the failure.
+type job struct {
+	upgrade bool
+	attempt attempt
+	failure Failure
+}
+
+// afterwards does jobs one at a time, in a goroutine that lives while there are
+// any.
+type afterwards struct {
+	mu      sync.Mutex // guards what follows
+	jobs    []job
+	working bool
+	idle    chan struct{} // closed while nothing is to do
+	looked  map[string]tries
+}
+
+// tries counts within a time.
+type tries struct {
+	n     int
+	since time.Time
+}
+
+func (w *afterwards) init() {
+	w.idle = make(chan struct{})
+	close(w.idle)
+	w.looked = make(map[string]tries)
+}
+
+// add takes a job; it reports false if there are too many.
+func (w *afterwards) add(c *Checker, j job) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.jobs) >= maxAfter {
+		return false
+	}
+	w.jobs = append(w.jobs, j)
+	if !w.working {
+		w.working, w.idle = true, make(chan struct{})
+		go c.work()
+	}
+	return true
+}
+
+// mayLook reports whether the password of a login may be looked into now.
+func (w *afterwards) mayLook(login string, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.looked[login]
+	if now.Sub(t.since) >= diagnosesIn {
+		if len(w.looked) >= maxAfter {
+			clear(w.looked)
+		}
+		t = tries{since: now}
+	}
+	t.n++
+	w.looked[login] = t
+	return t.n <= diagnoses
+}
+
+func (c *Checker) work() {
+	w := &c.after
+	for {
+		w.mu.Lock()
+		if len(w.jobs) == 0 {
+			w.working = false
+			close(w.idle)
+			w.mu.Unlock()
+			return
+		}
+		j := w.jobs[0]
+		w.jobs = w.jobs[1:]
+		w.mu.Unlock()
+		c.do(&j)
+	}
+}
+
+func (c *Checker) do(j *job) {
+	ctx, cancel := context.WithTimeout(context.Background(), afterPatience)
+	defer cancel()
+	defer func() { _ = recover() }() // it is work that nobody waits for: a defect here must not end the process
+	if !j.upgrade {
+		defer func() { c.directory.Failed(j.failure) }()
+		if cause, ok := c.diagnose(ctx, &j.attempt); ok {
+			j.failure.Cause = cause
+		}
+		return
+	}
+	release, err := c.slot(ctx)
+	if err != nil {
+		return // the next login tries again
+	}
+	defer release()
+	if u, err := c.upgrade(&j.attempt); err == nil {
+		_ = c.directory.UpgradeSecret(ctx, u) // the next login tries again
+	}
+}
+
+// Settle waits until what is done afterwards has been done: whoever reads
+// failures wants to know of all, and a server that ends must not lose any.
+func (c *Checker) Settle(ctx context.Context) {
+	c.after.mu.Lock()
+	idle := c.after.idle
+	c.after.mu.Unlock()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// diagnose tries what people and programs make of a right password.
+func (c *Checker) diagnose(ctx context.Context, a *attempt) (Cause, bool) {
+	if a.acc == nil || a.acc.Hash == "" || !c.after.mayLook(a.acc.Login, a.now) {
+		return "", false
+	}
+	for _, v := range variants(a.cred.Secret) {
+		release, err := c.slot(ctx)
+		if err != nil {
+			return "", false
+		}
+		right, err := matches(v.secret, a.acc.Hash)
+		release()
+		if err == nil && right {
+			return v.cause, true
+		}
+	}
+	return "", false
+}
+
+type variant struct {
+	cause  Cause
+	secret string
+}
+
+// variants are what a wrong password may have been meant to be: at most four.
+func variants(secret string) []variant {
+	var all []variant
+	add := func(cause Cause, s string) {
+		if s != secret && s != "" {
+			all = append(all, variant{cause, s})
+		}
+	}
+	add(SpaceAdded, strings.TrimFunc(secret, unicode.IsSpace))
+	add(QuotesChanged, straighten(secret))
+	add(CaseSwapped, strings.Map(swapCase, secret))
+	if text, err := base64.StdEncoding.DecodeString(secret); err == nil {
+		add(Base64Twice, string(text))
+	}
+	return all
+}
+
+// straighten undoes what keyboards make of quotes and hyphens on their own.
+func straighten(s string) string {
+	return strings.NewReplacer(
+		"\u2018", "'", "\u2019", "'", "\u201a", "'", "\u2032", "'", "\u201c", `"`, "\u201d", `"`, "\u201e", `"`, "\u2033", `"`,
+		"\u00ab", `"`, "\u00bb", `"`, "\u2013", "--", "\u2014", "--", "\u2026", "...",
+	).Replace(s)
+}
+
+// swapCase is what Caps Lock does.
+func swapCase(r rune) rune {
+	if unicode.IsUpper(r) {
+		return unicode.ToLower(r)
+	}
+	return unicode.ToUpper(r)
+}

@@ -1,0 +1,207 @@
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/onwardmail/onward/internal/sasl"
+)
+
+// Refusal is why an exchange does not begin. None of them depends on who wants
+// to log in.
+type Refusal uint8
+
+// The refusals, with the codes of rfc4954#6.
+const (
+	Allowed           Refusal = iota
+	RefusedUnknown            // 504: there is no such mechanism, or it is switched off
+	RefusedClear              // 538: it needs TLS
+	RefusedWeak               // 534: it is known, and too weak to be offered ever
+	RefusedTransition         // 432: not all secrets can be checked by it yet
+)
+
+// weak are mechanisms that people still try. They want the password itself kept
+// on the server, or are broken.
+func weak(mechanism string) bool {
+	switch mechanism {
+	case "CRAM-MD5", "DIGEST-MD5", "NTLM", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS":
+		return true
+	}
+	return false
+}
+
+// Mechanisms are the names of those that a client may use, in our order.
+func (c *Checker) Mechanisms(ctx context.Context, client Client) []string {
+	p := c.policy.Load()
+	var names []string
+	for _, o := range sasl.Offers() {
+		if c.allows(ctx, p, o, client) == Allowed {
+			names = append(names, o.Name)
+		}
+	}
+	return names
+}
+
+// allows says whether a client may use a mechanism now.
+func (c *Checker) allows(ctx context.Context, p *policy, o sasl.Offer, client Client) Refusal {
+	clear := client.TLS == ""
+	switch o.Name {
+	case "PLAIN", "LOGIN":
+		if clear && !(p.ClearLoopback && client.Remote.Unmap().IsLoopback()) { // rfc4954#4
+			return RefusedClear
+		}
+		return Allowed
+	case "OAUTHBEARER", "XOAUTH2":
+		if !p.tokens() {
+			return RefusedUnknown
+		}
+	case "EXTERNAL":
+		if !clear && len(client.Certificates) == 0 {
+			return RefusedUnknown
+		}
+	default: // SCRAM
+		switch {
+		case p.SCRAM == ScramOff:
+			return RefusedUnknown
+		case strings.HasPrefix(o.Name, "SCRAM-SHA-1") && !p.Secrets.SHA1:
+			return RefusedWeak
+		case o.Binding && !clear && (client.Binding == nil || client.Binding("tls-exporter") == nil && client.Binding("tls-server-end-point") == nil):
+			return RefusedUnknown
+		case !clear && p.SCRAM == ScramAuto && !c.ready.is(ctx, c, p):
+			return RefusedTransition
+		}
+	}
+	if clear {
+		return RefusedClear
+	}
+	return Allowed
+}
+
+// tokens reports whether any backend checks bearer tokens.
+func (p *policy) tokens() bool {
+	for _, b := range p.Backends {
+		if b.Tokens() {
+			return true
+		}
+	}
+	return false
+}
+
+// Exchange is one AUTH exchange. It is not safe for concurrent use.
+type Exchange struct {
+	checker *Checker
+	policy  *policy
+	client  Client
+	machine sasl.Mechanism
+	started bool
+	keys    scramSecrets
+	result  Result
+}
+
+// Begin begins an exchange, or says why not; then the try is noted as a failure.
+func (c *Checker) Begin(ctx context.Context, mechanism string, client Client, now time.Time) (*Exchange, Refusal) {
+	p := c.policy.Load()
+	o, ok := sasl.Find(mechanism)
+	no := RefusedUnknown
+	switch {
+	case ok:
+		no = c.allows(ctx, p, o, client)
+	case weak(mechanism):
+		no = RefusedWeak
+	}
+	if no != Allowed {
+		cause := MechanismNotOffered
+		if no == RefusedClear {
+			cause = Unencrypted
+		}
+		c.Refused(cause, mechanism, "", client, now)
+		return nil, no
+	}
+	channel := sasl.Channel{Binding: client.Binding, Nonce: nonce, Hashed: c.hashing}
+	if plus, ok := sasl.Find(o.Name + "-PLUS"); ok {
+		channel.Plus = c.allows(ctx, p, plus, client) == Allowed
+	}
+	return &Exchange{checker: c, policy: p, client: client, machine: o.New(channel)}, Allowed
+}
+
+// nonce draws what a SCRAM server adds to the client's: 144 bits (rfc5802#5.1).
+func nonce() string {
+	var raw [18]byte
+	rand.Read(raw[:]) // never fails
+	return base64.RawStdEncoding.EncodeToString(raw[:])
+}
+
+// Answer is what follows from a response: a challenge, or the end.
+type Answer struct {
+	Challenge []byte
+	// Done says that the exchange has ended with Result; Malformed, that it did so
+	// because the client's response was none of the mechanism.
+	Done, Malformed bool
+	Result          Result
+}
+
+// Next takes a response of the client: at first its initial one, nil if there
+// was none.
+func (e *Exchange) Next(ctx context.Context, response []byte, now time.Time) Answer {
+	turn := e.machine.Next
+	if !e.started {
+		e.started, turn = true, e.machine.Start
+	}
+	for t := turn(response); ; {
+		switch t.Do {
+		case sasl.Respond:
+			return Answer{Challenge: t.Challenge}
+		case sasl.LookUp:
+			keys, err := e.lookUp(ctx)
+			if err != nil {
+				return e.end(e.checker.down(e.attempt(now), err))
+			}
+			t = e.machine.Found(keys)
+		case sasl.Check:
+			e.result = e.check(ctx, now)
+			switch e.result.Cause {
+			case BackendDown, Slowed:
+				return e.end(e.result)
+			}
+			t = e.machine.Judged(e.result.Cause == "", e.policy.judgement(e.result.Cause))
+		case sasl.Accept, sasl.Reject:
+			if t.Do == sasl.Accept && e.result.Login == "" || t.Do == sasl.Reject && e.result.Cause == "" {
+				// The machine goes by what it was told; anything else is a defect.
+				return e.end(e.checker.down(e.attempt(now), fmt.Errorf("the mechanism %s came to an end of its own", e.machine.Credentials().Mechanism)))
+			}
+			return e.end(e.result)
+		default:
+			a := e.attempt(now)
+			cause := Malformed
+			if a.cred.Oddity == sasl.Base64Twice {
+				cause = Base64Twice
+			}
+			return Answer{Done: true, Malformed: true, Result: e.checker.failed(a, cause)}
+		}
+	}
+}
+
+func (e *Exchange) end(r Result) Answer { return Answer{Done: true, Result: r} }
+
+func (e *Exchange) attempt(now time.Time) *attempt {
+	cred := e.machine.Credentials()
+	return &attempt{policy: e.policy, cred: cred, client: e.client, now: now, login: NormalizeLogin(cred.Login)}
+}
+
+// check asks whether the credentials are right.
+func (e *Exchange) check(ctx context.Context, now time.Time) Result {
+	a, c := e.attempt(now), e.checker
+	switch a.cred.Mechanism {
+	case "PLAIN", "LOGIN":
+		return c.password(ctx, a)
+	case "OAUTHBEARER", "XOAUTH2":
+		return c.token(ctx, a)
+	case "EXTERNAL":
+		return c.certificate(ctx, a)
+	}
+	return c.proof(a, &e.keys)
+}

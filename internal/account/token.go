@@ -1,0 +1,145 @@
+package account
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/onwardmail/onward/internal/sasl"
+)
+
+// Hints is what a backend of tokens tells clients that come without a good one
+// (rfc7628#3.2.2).
+type Hints struct {
+	Scope               string
+	OpenIDConfiguration string
+}
+
+// judgement is what a mechanism may tell a client that is rejected: nothing that
+// depends on the account.
+func (p *policy) judgement(cause Cause) sasl.Judgement {
+	if cause == "" {
+		return sasl.Judgement{}
+	}
+	j := sasl.Judgement{Status: "invalid_token"}
+	for _, b := range p.Backends {
+		if h, ok := b.(interface{ Hints() Hints }); ok && b.Tokens() {
+			j.Scope, j.OpenIDConfiguration = h.Hints().Scope, h.Hints().OpenIDConfiguration
+			break
+		}
+	}
+	return j
+}
+
+// token checks a bearer token (rfc6750#2.1) with the backends that know tokens,
+// until one vouches for it.
+func (c *Checker) token(ctx context.Context, a *attempt) Result {
+	a.credential = CredentialToken
+	cause := TokenInvalid
+	var trouble error
+	for _, b := range a.policy.Backends {
+		if !b.Tokens() || a.login != "" && !b.Serves(a.login) {
+			continue
+		}
+		v, err := b.Token(ctx, a.cred.Secret, a.login, a.client)
+		if err != nil {
+			trouble = errors.Join(trouble, fmt.Errorf("ask the backend %s: %w", b.Name(), err))
+			continue
+		}
+		if v.OK && a.login != "" && NormalizeLogin(v.Login) != a.login {
+			v = Verdict{Cause: TokenUser, Detail: "the token is for " + v.Login}
+		}
+		right, why, err := c.vouched(ctx, a, b, v)
+		switch {
+		case err != nil:
+			return c.down(a, err)
+		case right:
+			return c.settle(a, a.admit())
+		case cause == TokenInvalid: // what is more exact is kept
+			cause = why
+		}
+	}
+	if trouble != nil && cause == TokenInvalid {
+		return c.down(a, trouble)
+	}
+	if a.acc == nil && a.login != "" { // so that its owner can be told
+		acc, _, err := c.directory.Login(ctx, a.login, "")
+		if err != nil {
+			return c.down(a, err)
+		}
+		a.acc = acc
+	}
+	return c.settle(a, cause)
+}
+
+// Fingerprint names a certificate: SHA-256 of it in lower-case hex.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// certificate checks what EXTERNAL refers to (rfc4422#A): the certificate that
+// the client has shown at the beginning of TLS. It is good if its fingerprint
+// stands with the account, or if an authority that we trust says that its owner
+// has the account's address.
+func (c *Checker) certificate(ctx context.Context, a *attempt) Result {
+	a.credential = CredentialCertificate
+	if len(a.client.Certificates) == 0 {
+		return c.settle(a, CertificateMissing)
+	}
+	leaf := a.client.Certificates[0]
+	a.detail = "SHA-256 " + Fingerprint(leaf)
+	names := leaf.EmailAddresses // rfc5280#4.2.1.6
+	if a.login != "" {
+		names = []string{a.login}
+	}
+	for _, name := range names {
+		acc, _, err := c.directory.Login(ctx, NormalizeLogin(name), "")
+		if err != nil {
+			return c.down(a, err)
+		}
+		if acc == nil {
+			continue
+		}
+		a.acc = acc
+		switch {
+		case a.now.After(leaf.NotAfter) || a.now.Before(leaf.NotBefore):
+			return c.settle(a, CertificateExpired)
+		case a.vouchedFor(leaf):
+			return c.settle(a, a.admit())
+		}
+	}
+	return c.settle(a, CertificateUnknown)
+}
+
+// vouchedFor reports whether a certificate is the account's.
+func (a *attempt) vouchedFor(leaf *x509.Certificate) bool {
+	print := Fingerprint(leaf)
+	for _, f := range a.acc.Certificates {
+		if f == print {
+			return true
+		}
+	}
+	if a.policy.ClientCAs == nil {
+		return false
+	}
+	others := x509.NewCertPool()
+	for _, c := range a.client.Certificates[1:] {
+		others.AddCert(c)
+	}
+	if _, err := leaf.Verify(x509.VerifyOptions{
+		Roots: a.policy.ClientCAs, Intermediates: others, CurrentTime: a.now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}); err != nil {
+		return false
+	}
+	for _, name := range leaf.EmailAddresses {
+		if strings.EqualFold(name, a.acc.Login) {
+			return true
+		}
+	}
+	return false
+}

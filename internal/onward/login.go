@@ -1,0 +1,60 @@
+package onward
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+
+	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/config"
+)
+
+// secretPolicy says how secrets are kept.
+func secretPolicy(c *config.Config) account.SecretPolicy {
+	return account.SecretPolicy{
+		Cost:       account.Cost{Memory: uint32(c.Login.Argon2Memory >> 10), Passes: uint32(c.Login.Argon2Passes), Threads: 1},
+		Iterations: c.Login.Iterations, SHA1: c.Login.SHA1,
+	}
+}
+
+// secrets is secretPolicy as configured now.
+func (s *Server) secrets() account.SecretPolicy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.secretsOf(s.config)
+}
+
+func (s *Server) secretsOf(c *config.Config) account.SecretPolicy {
+	p := secretPolicy(c)
+	if s.opt.Cost != (account.Cost{}) {
+		p.Cost = s.opt.Cost
+	}
+	return p
+}
+
+// loginPolicy says how logins are checked.
+func (s *Server) loginPolicy(c *config.Config) (account.Policy, error) {
+	cas, err := clientCAs(c.Login.ClientCA)
+	if err != nil {
+		return account.Policy{}, err
+	}
+	return account.Policy{
+		Secrets: s.secretsOf(c), SCRAM: account.SCRAM(c.Login.SCRAM), ClearLoopback: c.Login.ClearLoopback, ClientCAs: cas,
+	}, nil
+}
+
+// clientCAs reads the authorities that vouch for clients.
+func clientCAs(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the authorities for client certificates: %w (login.client_ca)", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("the file %s has no certificate in PEM form; login.client_ca names the authorities that vouch for clients", file)
+	}
+	return pool, nil
+}
