@@ -128,9 +128,8 @@ func parseClientFinal(m []byte) (c clientFinal, ok bool) {
 	if c.binding, ok = base64Attribute(attributes[0], "c="); !ok {
 		return c, false
 	}
-	// The nonce is ours and the client's together; its length is no bound of ours.
 	c.nonce, ok = strings.CutPrefix(attributes[1], "r=")
-	return c, ok
+	return c, ok && isPrintable(c.nonce) // both nonces, so of any length
 }
 
 func base64Attribute(s, name string) ([]byte, bool) {
@@ -169,15 +168,18 @@ func saslname(s string) (string, bool) {
 	}
 }
 
-// isNonce reports whether s is printable: %x21-2B / %x2D-7E, at least one
+// isNonce reports whether s is one side's nonce, within our limit.
+func isNonce(s string) bool { return len(s) <= maxNonce && isPrintable(s) }
+
+// isPrintable reports whether s is printable: %x21-2B / %x2D-7E, at least one
 // (rfc5802#7).
-func isNonce(s string) bool {
+func isPrintable(s string) bool {
 	for _, c := range []byte(s) {
 		if c < 0x21 || c > 0x7e || c == ',' {
 			return false
 		}
 	}
-	return s != "" && len(s) <= maxNonce
+	return s != ""
 }
 
 // isCBName reports whether s is 1*(ALPHA / DIGIT / "." / "-") (rfc5802#7).
