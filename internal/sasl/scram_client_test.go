@@ -177,15 +177,17 @@ func TestScramSameWork(t *testing.T) {
 		name, first, final string
 		keys               Keys
 		judged             bool
+		oddity             Oddity
 	}{
-		{"unknown name", first, proof("n,,", known), fill(nil), true},
-		{"wrong secret", first, replaced("p=", "p=AA")[:len(replaced("p=", "p="))-4] + "AAA=", known, true},
-		{"right secret of a closed account", first, proof("n,,", known), known, false},
-		{"nonce not continued", first, replaced("r=client", "r=Client"), known, true},
-		{"no nonce of ours", first, replaced(nonce(), ""), known, true},
-		{"other binding", first, proof("n,a=x,", known), known, true},
-		{"other flag", first, proof("y,,", known), known, true},
-		{"hidden offer", "y,,n=anna,r=client", proof("y,,", known), known, true},
+		{"unknown name", first, proof("n,,", known), fill(nil), true, ""},
+		{"wrong secret", first, replaced("p=", "p=AA")[:len(replaced("p=", "p="))-4] + "AAA=", known, true, ""},
+		{"right secret of a closed account", first, proof("n,,", known), known, false, ""},
+		{"nonce not continued", first, replaced("r=client", "r=Client"), known, true, ""},
+		{"no nonce of ours", first, replaced(nonce(), ""), known, true, ""},
+		{"other binding", first, proof("n,a=x,", known), known, true, BindingDiffers},
+		{"other flag", first, proof("y,,", known), known, true, BindingDiffers},
+		{"hidden offer, other binding", "y,,n=anna,r=client", proof("n,,", known), known, true, BindingHidden},
+		{"hidden offer", "y,,n=anna,r=client", proof("y,,", known), known, true, BindingHidden},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -193,9 +195,13 @@ func TestScramSameWork(t *testing.T) {
 			channel := tlsChannel(true)
 			channel.Hashed = func() { hashed++ }
 			w := world{channel: channel, keys: tt.keys, ok: func(Credentials) bool { return tt.judged }}
-			said := w.talk(mechanism(t, "SCRAM-SHA-256", channel), []byte(tt.first), tt.final)
+			m := mechanism(t, "SCRAM-SHA-256", channel)
+			said := w.talk(m, []byte(tt.first), tt.final)
 			if want := "LookUp [r=client" + nonce() + ",s=c2l4dGVlbiBvY3RldHMuIQ==,i=4096] Check Reject"; said != want {
 				t.Errorf("said %s", said)
+			}
+			if got := m.Credentials().Oddity; got != tt.oddity {
+				t.Errorf("the oddity is %q", got)
 			}
 			if hashed != 2*candidates {
 				t.Errorf("%d hash operations, want %d", hashed, 2*candidates)

@@ -28,7 +28,7 @@ const (
 // gs2Header is the header of SCRAM's first message, and of OAUTHBEARER's.
 type gs2Header struct {
 	flag    bindFlag
-	cbName  string // type of channel binding, with bound
+	cbName  string // type of channel binding, with bound; whatever it says
 	authzid string // decoded
 	text    string // as it was sent, with both commas
 }
@@ -62,7 +62,7 @@ func parseGS2Header(s string) (h gs2Header, rest string, ok bool) {
 	switch {
 	case flag == "n" || flag == "y":
 		h.flag = bindFlag(flag[0])
-	case strings.HasPrefix(flag, "p=") && isCBName(flag[2:]):
+	case strings.HasPrefix(flag, "p="):
 		h.flag, h.cbName = bound, flag[2:]
 	default:
 		return h, "", false
@@ -134,7 +134,7 @@ func parseClientFinal(m []byte) (c clientFinal, ok bool) {
 
 func base64Attribute(s, name string) ([]byte, bool) {
 	value, ok := strings.CutPrefix(s, name)
-	if !ok || value == "" {
+	if !ok {
 		return nil, false
 	}
 	return decodeBase64([]byte(value))
@@ -176,16 +176,6 @@ func isNonce(s string) bool { return len(s) <= maxNonce && isPrintable(s) }
 func isPrintable(s string) bool {
 	for _, c := range []byte(s) {
 		if c < 0x21 || c > 0x7e || c == ',' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isCBName reports whether s is 1*(ALPHA / DIGIT / "." / "-") (rfc5802#7).
-func isCBName(s string) bool {
-	for _, c := range []byte(s) {
-		if !isAlpha(c) && !isDigit(c) && c != '.' && c != '-' {
 			return false
 		}
 	}

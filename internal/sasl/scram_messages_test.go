@@ -17,7 +17,7 @@ import (
 const (
 	reName      = `(?:[^\x00=,]|=2C|=3D)+`
 	reExtension = `(?:,[A-Za-ln-z]=[^\x00,]+)*`
-	reBase64    = `(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)`
+	reBase64    = `(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?`
 )
 
 type grammar struct{ first, final *regexp.Regexp }
@@ -202,6 +202,47 @@ func TestScramServers(t *testing.T) {
 	for _, outcome := range []string{"malformed", "accepted", "rejected"} {
 		if seen[outcome] == 0 {
 			t.Errorf("nothing was %s", outcome)
+		}
+	}
+}
+
+// TestScramMalformed holds one message for each rule.
+func TestScramMalformed(t *testing.T) {
+	channel := tlsChannel(true)
+	for _, first := range []string{
+		"", "n", "n,", "n,,", "n,,n=anna", "n,,n=anna,", "n,,n=,r=client", "n,,r=client,n=anna", "n,,n=anna,r=",
+		"N,,n=anna,r=client", "x,,n=anna,r=client", "p=,,n=anna,r=client", "p=tls-exporter,,n=anna,r=client",
+		"n,bob,n=anna,r=client", "n,a=,n=anna,r=client", "n,a=b=2,n=anna,r=client", "n,,n=an=na,r=client",
+		"n,,n=an=2cna,r=client", "n,,n=an=,r=client", "n,,n=anna,r=cli ent", "n,,n=anna,r=cli\x7fent", "n,,n=anna,r=cli\u00fcent",
+		"n,,m=1,n=anna,r=client", "n,,n=anna,r=client,m=1", "n,,n=anna,r=client,", "n,,n=anna,r=client,x", "n,,n=anna,r=client,x=",
+		"n,,n=anna,r=client,xy=z", "n,,n=anna,r=client,1=2", "n,,n=anna,r=client,x=\x00", "n,,n=anna,r=client,x=\xff",
+	} {
+		if turn := mechanism(t, "SCRAM-SHA-256", channel).Start([]byte(first)); turn.Do != Malformed {
+			t.Errorf("%q: %v", first, turn)
+		}
+	}
+	proof := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	r := ",r=client" + nonce()
+	final := func(s string) Turn {
+		m := mechanism(t, "SCRAM-SHA-256", channel)
+		m.Start([]byte("n,,n=anna,r=client"))
+		m.Found(accountWith(t, SHA256, "pencil").keys)
+		return m.Next([]byte(s))
+	}
+	for _, s := range []string{
+		"", ",", "p=" + proof, ",p=" + proof, "c=biws,p=" + proof, "c=biws" + r, r[1:] + ",c=biws,p=" + proof, "c=biws,r=,p=" + proof,
+		"c=biw" + r + ",p=" + proof, "c=!!!!" + r + ",p=" + proof, "c=bixhPXh=" + r + ",p=" + proof, "c=biws\n\n\n\n" + r + ",p=" + proof,
+		"c=biws,r=cli ent,p=" + proof, "c=biws" + r + ",p=", "c=biws" + r + ",p=" + proof[4:], "c=biws" + r + ",p=" + proof + ",x=y",
+		"c=biws" + r + ",m=1,p=" + proof, "c=biws" + r + ",,p=" + proof, "c=biws" + r + ",x=,p=" + proof, "c=biws" + r + ",x=\x00,p=" + proof,
+		"c=biws" + r + ",x=\xff,p=" + proof, "C=biws" + r + ",p=" + proof, "c=biws" + r + ",P=" + proof,
+	} {
+		if turn := final(s); turn.Do != Malformed {
+			t.Errorf("%q: %v", s, turn)
+		}
+	}
+	for _, s := range []string{"c=biws" + r + ",p=" + proof, "c=biws" + r + ",x=y=,Z=\u00fc,p=" + proof, "c=" + r + ",p=" + proof} {
+		if turn := final(s); turn.Do != Check {
+			t.Errorf("%q: %v", s, turn)
 		}
 	}
 }
