@@ -44,7 +44,7 @@ func (b *bearer) message(m []byte) Turn {
 	if !ok || len(login) > MaxSecret {
 		return b.end(Malformed)
 	}
-	token, ok := credentials(authorization)
+	token, ok := bearerToken(authorization)
 	if !ok {
 		return b.end(Malformed)
 	}
@@ -66,10 +66,10 @@ func (b *bearer) Judged(ok bool, j Judgement) Turn {
 	return b.respond(refusing, challenge)
 }
 
-// credentials reads the value of the header field Authorization, which is what
+// bearerToken reads the value of the header field Authorization, which is what
 // both mechanisms carry: "Bearer" 1*SP b64token (RFC 6750, section 2.1). It may
 // be empty, to ask where tokens come from (rfc7628#4.3).
-func credentials(authorization string) (token string, ok bool) {
+func bearerToken(authorization string) (token string, ok bool) {
 	if authorization == "" {
 		return "", true
 	}

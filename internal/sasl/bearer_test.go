@@ -28,6 +28,7 @@ func TestOAuthBearer(t *testing.T) {
 		{"no header", []byte("auth=Bearer x\x01\x01"), nil, "Malformed", Credentials{}},
 		{"header alone", []byte("n,,"), nil, "Malformed", Credentials{}},
 		{"no kvsep after the header", []byte("n,,auth=Bearer x\x01\x01"), nil, "Malformed", Credentials{}},
+		{"something else after the header", []byte("n,,xauth=Bearer x\x01\x01"), nil, "Malformed", Credentials{}},
 		{"bound", []byte("p=tls-exporter,,\x01auth=Bearer x\x01\x01"), nil, "Malformed", Credentials{}},
 		{"nonstandard flag", []byte("F,n,,\x01auth=Bearer x\x01\x01"), nil, "Malformed", Credentials{}},
 		{"auth twice", []byte("n,,\x01auth=Bearer x\x01auth=Bearer y\x01\x01"), nil, "Malformed", Credentials{}},

@@ -66,8 +66,8 @@ type Key struct{ Stored, Server []byte }
 // prepare it do it so; for printable ASCII that changes nothing. One that
 // SASLprep refuses, as a newer character than Unicode 3.2 makes it do, is taken
 // as it is: clients that do not prepare can use it, and the others could not
-// anyway. It makes no difference to prepare it before by the OpaqueString
-// profile (RFC 8265), which keeps more distinctions than SASLprep does.
+// anyway. To prepare it before by the OpaqueString profile (RFC 8265) makes no
+// difference to what SASLprep takes, because it keeps more distinctions.
 func SaltedKeys(hash Hash, password string, salt []byte, iterations int) (Key, error) {
 	switch {
 	case hash > SHA1:

@@ -34,10 +34,7 @@ func (p *plain) message(m []byte) Turn {
 // plainParts splits the message. An empty name or password is against the
 // grammar, which spares us the question what an empty password opens.
 func plainParts(m []byte) ([][]byte, bool) {
-	if len(m) > 3*MaxSecret+2 {
-		return nil, false
-	}
-	parts := bytes.Split(m, []byte{0})
+	parts := bytes.SplitN(m, []byte{0}, 4)
 	ok := len(parts) == 3 && (len(parts[0]) == 0 || isText(parts[0])) && isText(parts[1]) && isText(parts[2])
 	return parts, ok
 }

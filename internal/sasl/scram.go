@@ -63,23 +63,18 @@ func (s *scram) clientFirstMessage(m []byte) Turn {
 	}
 	s.first = first
 	s.binding = []byte(first.header.text)
-	switch first.header.flag { // rfc5802#6
-	case bound:
+	switch { // rfc5802#6
+	case first.header.flag == bound:
 		data := s.bindingData(first.header.cbName)
 		if !s.plus || len(data) == 0 {
 			return s.end(Malformed)
 		}
 		s.binding = append(s.binding, data...)
-	case couldBind:
-		if s.channel.Plus {
-			// It was not shown what we offer: somebody may have taken it away.
-			s.spoil(BindingHidden)
-		}
-		fallthrough
-	default:
-		if s.plus {
-			return s.end(Malformed)
-		}
+	case s.plus:
+		return s.end(Malformed)
+	case first.header.flag == couldBind && s.channel.Plus:
+		// It was not shown what we offer: somebody may have taken it away.
+		s.spoil(BindingHidden)
 	}
 	s.got.Authorize, s.got.Login = first.header.authzid, first.username
 	s.stage = looking

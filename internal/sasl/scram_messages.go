@@ -28,7 +28,7 @@ const (
 // gs2Header is the header of SCRAM's first message, and of OAUTHBEARER's.
 type gs2Header struct {
 	flag    bindFlag
-	cbName  string // type of channel binding, with bound
+	cbName  string // type of channel binding, with bound; whatever it says
 	authzid string // decoded
 	text    string // as it was sent, with both commas
 }
@@ -62,7 +62,7 @@ func parseGS2Header(s string) (h gs2Header, rest string, ok bool) {
 	switch {
 	case flag == "n" || flag == "y":
 		h.flag = bindFlag(flag[0])
-	case strings.HasPrefix(flag, "p=") && isCBName(flag[2:]):
+	case strings.HasPrefix(flag, "p="):
 		h.flag, h.cbName = bound, flag[2:]
 	default:
 		return h, "", false
@@ -128,14 +128,13 @@ func parseClientFinal(m []byte) (c clientFinal, ok bool) {
 	if c.binding, ok = base64Attribute(attributes[0], "c="); !ok {
 		return c, false
 	}
-	// The nonce is ours and the client's together; its length is no bound of ours.
 	c.nonce, ok = strings.CutPrefix(attributes[1], "r=")
-	return c, ok
+	return c, ok && isPrintable(c.nonce) // both nonces, so of any length
 }
 
 func base64Attribute(s, name string) ([]byte, bool) {
 	value, ok := strings.CutPrefix(s, name)
-	if !ok || value == "" {
+	if !ok {
 		return nil, false
 	}
 	return decodeBase64([]byte(value))
@@ -169,21 +168,14 @@ func saslname(s string) (string, bool) {
 	}
 }
 
-// isNonce reports whether s is printable: %x21-2B / %x2D-7E, at least one
+// isNonce reports whether s is one side's nonce, within our limit.
+func isNonce(s string) bool { return len(s) <= maxNonce && isPrintable(s) }
+
+// isPrintable reports whether s is printable: %x21-2B / %x2D-7E, at least one
 // (rfc5802#7).
-func isNonce(s string) bool {
+func isPrintable(s string) bool {
 	for _, c := range []byte(s) {
 		if c < 0x21 || c > 0x7e || c == ',' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= maxNonce
-}
-
-// isCBName reports whether s is 1*(ALPHA / DIGIT / "." / "-") (rfc5802#7).
-func isCBName(s string) bool {
-	for _, c := range []byte(s) {
-		if !isAlpha(c) && !isDigit(c) && c != '.' && c != '-' {
 			return false
 		}
 	}
