@@ -12,7 +12,7 @@ import (
 // Every cause of package account is explained, as what it is said on the wire
 // and by the commands of its owner; the reference knows no other.
 func TestEveryCauseIsExplained(t *testing.T) {
-	// rfc4954#4, rfc4954#6 and rfc5248#2.4; all others are one on the wire
+	// all others are one on the wire
 	said := map[account.Cause]struct {
 		code     int
 		enhanced string
