@@ -127,6 +127,7 @@ func parseSpan(text string) (time.Duration, bool) {
 // explained adds to a failed login what its cause means.
 func explained(f account.Failure, lang string) LoginFailure {
 	e, _ := reference.Login(reference.Match(lang), string(f.Cause))
+	e = e.For(f.Login, f.AppPassword)
 	return LoginFailure{Failure: f, Meaning: e.Meaning, Fix: e.Fix}
 }
 

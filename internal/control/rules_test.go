@@ -4,7 +4,61 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/reference"
 )
+
+// Every cause of package account is explained, as what it is said on the wire
+// and by the commands of its owner; the reference knows no other.
+func TestEveryCauseIsExplained(t *testing.T) {
+	// all others are one on the wire
+	said := map[account.Cause]struct {
+		code     int
+		enhanced string
+	}{
+		account.AccountDisabled:     {525, "5.7.13"},
+		account.BackendDown:         {454, "4.7.0"},
+		account.Slowed:              {421, "4.7.0"},
+		account.MechanismNotOffered: {504, "5.5.4"},
+		account.Unencrypted:         {538, "5.7.11"},
+		account.WrongPort:           {503, "5.5.1"},
+	}
+	for _, cause := range account.Causes() {
+		want, special := said[cause]
+		if !special {
+			want.code, want.enhanced = 535, "5.7.8"
+		}
+		for _, l := range reference.Languages() {
+			e, ok := reference.Login(l.Tag, string(cause))
+			if !ok || e.Code != want.code || e.Enhanced != want.enhanced {
+				t.Fatalf("the cause %q in %s is %d %s, %v; want %d %s", cause, l.Tag, e.Code, e.Enhanced, ok, want.code, want.enhanced)
+			}
+			f := explained(account.Failure{Cause: cause, Login: "anna@example.org", AppPassword: "k3v9mpqr"}, l.Tag)
+			if f.Meaning == "" || f.Fix == "" || strings.ContainsAny(f.Meaning+f.Fix, "{}") {
+				t.Errorf("the cause %q in %s is explained as %q, %q", cause, l.Tag, f.Meaning, f.Fix)
+			}
+		}
+	}
+	if got, want := len(reference.LoginCauses()), len(account.Causes()); got != want {
+		t.Errorf("the reference explains %d causes, package account has %d", got, want)
+	}
+}
+
+// A command that is to be copied names what is known, and a word to replace
+// where nothing is.
+func TestCausesNameTheCommand(t *testing.T) {
+	f := account.Failure{Cause: account.AppPasswordSuspended, Login: "anna@example.org", AppPassword: "k3v9mpqr"}
+	for _, want := range []string{"onward account app-password list anna@example.org", "onward account app-password revoke anna@example.org k3v9mpqr"} {
+		if got := explained(f, "en").Fix; !strings.Contains(got, want) {
+			t.Errorf("the fix does not name %q: %s", want, got)
+		}
+	}
+	f.Login, f.AppPassword = "", ""
+	if got := explained(f, "ja").Fix; !strings.Contains(got, "onward account app-password revoke LOGIN NAME") {
+		t.Errorf("the fix of an unknown login is: %s", got)
+	}
+}
 
 func TestParseExpiry(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

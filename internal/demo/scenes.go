@@ -278,6 +278,7 @@ func (d *demo) rejected(ctx context.Context) error {
 			name = " («" + f.AppPasswordName + "», " + f.AppPasswordEnd.Format("2 January 2006") + ")"
 		}
 		d.check(refs[i] + ": " + string(f.Cause) + name)
+		e = e.For(f.Login, f.AppPassword)
 		d.meaning(e.Meaning + " " + e.Fix)
 	}
 	return nil

@@ -23,7 +23,7 @@ func judge(h heard) Explanation {
 	row, exact, ok := reference.MatchProvider(reference.Heard{
 		Provider: e.Provider, Code: h.code, Enhanced: h.enhanced, Text: folded,
 	})
-	if ok && !outdone(row.Reason, folded) {
+	if ok && !everybodys(row, e.Provider) && !outdone(row.Reason, folded) {
 		e.byRow(row, exact)
 	} else {
 		e.byWords(folded, certain, sure)
@@ -44,11 +44,17 @@ func judge(h heard) Explanation {
 	return e
 }
 
+// everybodys reports whether a row is a provider's use of words that are in the
+// RFC, where nothing says that it is this provider who speaks.
+func everybodys(row reference.Row, provider string) bool {
+	return row.Boilerplate && row.Phase == "auth" && row.Provider != provider
+}
+
 // outdone reports whether the text says something more exact than the row of a
 // provider, whose own reason is a vague one.
 func outdone(reason, folded string) bool {
 	switch reason {
-	case "policy_rejected", "system_error", "domain_unknown", "content_policy":
+	case "policy_rejected", "system_error", "domain_unknown", "content_policy", "auth_failed":
 	default:
 		return false
 	}
@@ -61,6 +67,8 @@ func outdone(reason, folded string) bool {
 		return p.Reason == "dns_failure"
 	case "content_policy":
 		return p.Reason == "content_virus"
+	case "auth_failed":
+		return p.Reason == "auth_backend_down" || p.Reason == "auth_throttled" && !strings.Contains(folded, "(#auth005)")
 	}
 	switch p.Reason {
 	case "dmarc_fail", "spf_fail", "dkim_fail", "content_virus", "greylisted", "loop_detected":
@@ -124,6 +132,9 @@ func (e *Explanation) byRow(row reference.Row, exact bool) {
 func (e *Explanation) byWords(folded, certain string, sure bool) {
 	p, ok := reference.MatchPhrase(folded)
 	switch {
+	case ok && p.Reason == "mailbox_disabled" && certain == "account_disabled" && !strings.Contains(folded, "recipient"):
+		// the same words, said of who logs in instead of the recipient (rfc5248#2.4)
+		e.Reason, e.phrase, e.Confidence = certain, p.Contains, surePhraseAgrees
 	case ok && !p.Weak:
 		e.Reason, e.phrase, e.Confidence = p.Reason, p.Contains, surePhrase
 		if certain == p.Reason {
@@ -248,7 +259,7 @@ func akin(a, b string) bool {
 // guessStage says where a reply is usually given, or "".
 func guessStage(e Explanation) string {
 	switch e.Reason {
-	case "auth_failed", "auth_disabled", "auth_throttled", "auth_backend_down":
+	case "auth_failed", "auth_disabled", "auth_throttled", "auth_backend_down", "account_disabled":
 		return "auth"
 	case "user_unknown", "mailbox_moved", "relay_denied", "greylisted", "mailbox_full", "mailbox_disabled",
 		"rate_limited_recipient", "verification_pending", "too_many_recipients", "recipient_restricted":

@@ -246,6 +246,19 @@ func quotedHost(text string) string {
 			return rest[:end]
 		}
 	}
+	return signedBy(text)
+}
+
+// signedBy finds the server's name where it signs with it, as Microsoft does:
+// "… [AM0PR10CA0001.EURPRD10.PROD.OUTLOOK.COM]".
+func signedBy(text string) string {
+	for _, sign := range [...]string{".PROD.OUTLOOK.COM", ".prod.outlook.com"} {
+		if i := strings.Index(text, sign); i > 0 {
+			if start := strings.LastIndexAny(text[:i], "[ \n"); start >= 0 && text[start] == '[' {
+				return text[start+1 : i+len(sign)]
+			}
+		}
+	}
 	return ""
 }
 

@@ -128,6 +128,16 @@ type Outcome struct {
 	Retry  Retry  `json:"retry"`
 }
 
+// LoginCause is why a login failed, and what the client heard of it.
+type LoginCause struct {
+	// Cause is that of package account, such as "wrong_password".
+	Cause    string `json:"cause"`
+	Code     int    `json:"code"`
+	Enhanced string `json:"enhanced"`
+	Who      Actor  `json:"who"`
+	Retry    Retry  `json:"retry"`
+}
+
 // OwnFact is what is known of one of our own replies beside its entry in
 // package reply.
 type OwnFact struct {
@@ -157,7 +167,7 @@ type reasonFile struct {
 	// leaves some.
 	Vague    map[string]string `json:"vague"`
 	Outcomes []Outcome         `json:"outcomes"`
-	Logins   []string          `json:"logins"`
+	Logins   []LoginCause      `json:"logins"`
 }
 
 var (
@@ -307,4 +317,4 @@ func OutcomeOf(key string) (Outcome, bool) {
 }
 
 // LoginCauses lists the causes of a refused login. Do not change it.
-func LoginCauses() []string { return reasons().Logins }
+func LoginCauses() []LoginCause { return reasons().Logins }

@@ -52,19 +52,30 @@ func Trouble(lang, key string) (Explanation, bool) {
 }
 
 // Login explains to the owner of an account why a login was refused, by the
-// true cause; see [LoginCauses]. Nobody else may read it.
+// true cause; see [LoginCauses]. Nobody else may read it. Its sentences name
+// commands with placeholders; see [Explanation.For].
 func Login(lang, cause string) (Explanation, bool) {
-	if !slices.Contains(LoginCauses(), cause) {
+	i := slices.IndexFunc(LoginCauses(), func(c LoginCause) bool { return c.Cause == cause })
+	if i < 0 {
 		return Explanation{}, false
 	}
-	e := Explanation{Name: cause, Code: 535, Enhanced: "5.7.8", Who: SenderUser, Retry: RetryAfterChange}
-	switch cause {
-	case "account_disabled":
-		e.Who = ServerAdmin
-	case "backend_down":
-		e.Code, e.Enhanced, e.Who, e.Retry = 454, "4.7.0", ServerAdmin, RetryYes
-	}
+	c := LoginCauses()[i]
+	e := Explanation{Name: cause, Code: c.Code, Enhanced: c.Enhanced, Who: c.Who, Retry: c.Retry}
 	e.Meaning, e.Language = Text(lang, "login."+cause+".meaning")
 	e.Fix, _ = Text(lang, "login."+cause+".fix")
 	return e, true
+}
+
+// For puts the login, and the id or name of the app password, into the commands
+// of a [Login]. What is not known stays a word to replace: LOGIN, NAME.
+func (e Explanation) For(login, appPassword string) Explanation {
+	if login == "" {
+		login = "LOGIN"
+	}
+	if appPassword == "" {
+		appPassword = "NAME"
+	}
+	e.Meaning = Fill(e.Meaning, "login", login, "app-password", appPassword)
+	e.Fix = Fill(e.Fix, "login", login, "app-password", appPassword)
+	return e
 }

@@ -1,6 +1,7 @@
 package reference
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -100,6 +101,45 @@ func TestOwnRepliesAreExplainedInEveryLanguage(t *testing.T) {
 	}
 }
 
+// What the client heard of a refused login is one of our own replies, who must
+// act upon it is known, and nobody tries again unchanged after a 5xx.
+func TestLoginCausesAreReplies(t *testing.T) {
+	for _, c := range LoginCauses() {
+		said := slices.ContainsFunc(reply.All(), func(d reply.Definition) bool {
+			return d.Code == c.Code && d.Enhanced == c.Enhanced && d.Stages&reply.Auth != 0
+		})
+		if !said {
+			t.Errorf("login cause %q: no reply of ours to AUTH is %d %s", c.Cause, c.Code, c.Enhanced)
+		}
+		if (c.Code/100 == 4) != (c.Retry == RetryYes) {
+			t.Errorf("login cause %q: retry %q does not fit %d", c.Cause, c.Retry, c.Code)
+		}
+		for _, key := range []string{"actor." + string(c.Who), "retry." + string(c.Retry)} {
+			if s, ok := Sentence(Fallback, key); !ok || s == "" {
+				t.Errorf("login cause %q: no sentence %s", c.Cause, key)
+			}
+		}
+	}
+	e, _ := Login("en", "app_password_revoked")
+	if got := e.For("anna@example.org", "k3v9mpqr").Fix; !strings.Contains(got, "«onward account app-password add anna@example.org --name NAME»") {
+		t.Errorf("the command for the owner is not there: %s", got)
+	}
+}
+
+// Sentences of causes that no longer exist, or never did, are left over.
+func TestNoSentenceWithoutCause(t *testing.T) {
+	for _, key := range Keys(Fallback) {
+		cause, ok := strings.CutPrefix(key, "login.")
+		if !ok {
+			continue
+		}
+		cause, _, _ = strings.Cut(cause, ".")
+		if _, ok := Login(Fallback, cause); !ok {
+			t.Errorf("lang/%s.toml has %s, and facts/reasons.json has no such cause", Fallback, key)
+		}
+	}
+}
+
 // Sentences of replies that no longer exist, or never did, are left over.
 func TestNoSentenceWithoutReply(t *testing.T) {
 	for _, l := range Languages() {
@@ -123,10 +163,13 @@ func TestNoSentenceWithoutReply(t *testing.T) {
 
 func TestCausesAndOutcomesAreExplained(t *testing.T) {
 	for _, l := range Languages() {
-		for _, cause := range LoginCauses() {
-			e, ok := Login(l.Tag, cause)
+		for _, c := range LoginCauses() {
+			e, ok := Login(l.Tag, c.Cause)
 			if !ok || e.Meaning == "" || e.Fix == "" || e.Language != l.Tag {
-				t.Errorf("login cause %q is not explained in %s: %+v", cause, l.Tag, e)
+				t.Errorf("login cause %q is not explained in %s: %+v", c.Cause, l.Tag, e)
+			}
+			if f := e.For("", ""); strings.ContainsAny(f.Meaning+f.Fix, "{}") {
+				t.Errorf("login cause %q in %s has a placeholder that nothing fills: %+v", c.Cause, l.Tag, f)
 			}
 		}
 		for _, o := range Outcomes() {

@@ -214,6 +214,16 @@ func AuthNeedsTLS(mechanism string) Reply { return say(authNeedsTLS, mechanism) 
 // have (rfc4954#4).
 func AuthMechanismUnknown(offered string) Reply { return say(authMechanismUnknown, offered) }
 
+// AuthTooWeak occurs when a mechanism is asked for that we know and that our
+// policy permits to nobody, such as CRAM-MD5 (rfc4954#6). It never depends on an
+// account, since none has been named yet.
+func AuthTooWeak(mechanism string) Reply { return say(authTooWeak, mechanism) }
+
+// PasswordTransition occurs when SCRAM is asked for while the administrator has
+// declared a transition, in which PLAIN makes the keys that SCRAM needs
+// (rfc4954#6). It is the same for every account.
+func PasswordTransition() Reply { return say(passwordTransition) }
+
 // AuthTwice occurs when AUTH comes after a successful one (rfc4954#4).
 func AuthTwice() Reply { return say(authTwice) }
 
@@ -446,9 +456,3 @@ func CannotVerify() Reply { return say(cannotVerify) }
 
 // ExpandRefused occurs as answer to EXPN (rfc5321#7.3).
 func ExpandRefused() Reply { return say(expandRefused) }
-
-// AuthTooWeak is 534.
-func AuthTooWeak(mechanism string) Reply { return say(authTooWeak, mechanism) }
-
-// PasswordTransition is 432.
-func PasswordTransition() Reply { return say(passwordTransition) }

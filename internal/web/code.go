@@ -46,6 +46,8 @@ type codeView struct {
 	More     []link
 	Variants []codeRow
 	Related  []pair
+	// Guides and Terms speak of it.
+	Guides, Terms []link
 	// CanCompare says that the rules of comparison know it.
 	CanCompare bool
 }
@@ -120,6 +122,7 @@ func (s *site) basicView(p *page, b reference.Basic) *codeView {
 		v.relate(strconv.Itoa(other))
 	}
 	v.noted()
+	v.spokenOf()
 	v.head()
 	return v
 }
@@ -188,6 +191,7 @@ func (s *site) enhancedView(p *page, code string) *codeView {
 	v.Transcript = s.enhancedTranscript(p, matches)
 	v.variants(registered, known, subject, detail)
 	v.noted()
+	v.spokenOf()
 	v.head()
 	return v
 }

@@ -123,6 +123,8 @@ type explainView struct {
 	Levels             []level
 	OwnPath, OwnName   string
 	BlockList          link
+	// Guide goes on from here; without a name there is none.
+	Guide link
 }
 
 // maxLinked is how much of a paste the links to other languages carry, in
@@ -207,6 +209,7 @@ func (v *explainView) answer(e explain.Explanation) {
 	if list, ok := e.BlockList(); ok {
 		v.BlockList = link{explain.Escape(list.Name), list.Lookup}
 	}
+	v.Guide = p.loginGuide(e)
 	if e.Reason != "" {
 		v.Reason = link{p.T("reason." + e.Reason + ".name"), p.Link("/reasons/" + e.Reason)}
 	}

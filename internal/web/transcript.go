@@ -128,7 +128,11 @@ func (s *site) ownTranscript(p *page, d reply.Definition) transcript {
 	if d.Enhanced != "" {
 		line += d.Enhanced + " "
 	}
-	t.Lines = append(t.Lines, server(line+reference.Fill(d.Text, s.values()...), true))
+	text := d.Text
+	if d.Name == "auth-too-weak" { // PLAIN, which stands for mechanisms elsewhere, is not
+		text = reference.Fill(text, "mechanism", "CRAM-MD5")
+	}
+	t.Lines = append(t.Lines, server(line+reference.Fill(text, s.values()...), true))
 	return t
 }
 
@@ -188,6 +192,8 @@ func (s *site) occasion(d reply.Definition) []spoken {
 		"auth-cancelled":        {client("AUTH LOGIN"), server("334 VXNlcm5hbWU6", false), client("*")},
 		"auth-undecodable":      {client("AUTH PLAIN anna:secret")},
 		"auth-needs-tls":        {client("AUTH PLAIN …")},
+		"auth-too-weak":         {client("AUTH CRAM-MD5")},
+		"password-transition":   {client("AUTH SCRAM-SHA-256 …")},
 		"timed-out":             {{Text: "…"}},
 		"shutting-down":         {{Text: "…"}},
 		"auth-required":         {client("MAIL FROM:<anna@example.org>")},
