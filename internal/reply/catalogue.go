@@ -141,6 +141,10 @@ func NotImplemented(verb string) Reply { return say(notImplemented, verb) }
 // (rfc5321#4.1.4).
 func HelloFirst() Reply { return say(helloFirst) }
 
+// TurnedAway occurs when a client that was refused at the connection says
+// anything but QUIT (rfc5321#3.1).
+func TurnedAway() Reply { return say(turnedAway) }
+
 // MailFirst occurs when RCPT, DATA or BDAT comes before MAIL (rfc5321#3.3).
 func MailFirst() Reply { return say(mailFirst) }
 

@@ -32,6 +32,7 @@ const (
 	noArgument
 	notImplemented
 	helloFirst
+	turnedAway
 	mailFirst
 	mailNested
 	noRecipients
@@ -141,6 +142,7 @@ var definitions = [last]Definition{
 	noArgument:     {"no-argument", 501, "5.5.4", "{verb} takes no argument", AnyCommand, false, cite("rfc5321#4.1.1.5", "rfc5321#4.1.1.10")},
 	notImplemented: {"not-implemented", 502, "5.5.1", "{verb} is known here and not offered", Auth | Bdat | Vrfy | Expn | Help | StartTLS | Helo | Unknown, false, cite("rfc5321#4.2.4")},
 	helloFirst:     {"hello-first", 503, "5.5.1", "Say EHLO first", AnyCommand, false, cite("rfc5321#4.1.4")},
+	turnedAway:     {"turned-away", 503, "5.5.1", "You were refused when you connected; only QUIT is left to say", AnyCommand, false, cite("rfc5321#3.1", "rfc5321#4.3.1")},
 	mailFirst:      {"mail-first", 503, "5.5.1", "Say MAIL FROM first", Rcpt | Data | Bdat, false, cite("rfc5321#3.3")},
 	mailNested:     {"mail-nested", 503, "5.5.1", "A transaction is open already; finish it or say RSET", Mail | Rcpt | Data | XClient, false, cite("rfc5321#4.1.4")},
 	noRecipients:   {"no-recipients", 503, "5.5.1", "No recipient has been accepted; say RCPT TO first", Data | Bdat, false, cite("rfc5321#3.3")},
@@ -185,7 +187,7 @@ var definitions = [last]Definition{
 	messageTooLarge:        {"message-too-large", 552, "5.3.4", "The message is larger than the {limit} octets that we take", Mail, false, cite("rfc1870#6.1", "rfc3463#3.4")},
 	messageTooLargeContent: {"message-too-large-content", 552, "5.3.4", "The message is larger than the {limit} octets that we take; nothing of it was kept", Content | Bdat, false, cite("rfc1870#6.3", "rfc5321#4.5.3.1.7")},
 	storageLow:             {"storage-low", 452, "4.3.1", "Not enough storage at the moment; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
-	senderNotOwned:         {"sender-not-owned", 553, "5.7.1", "{sender} is not an address that login {login} may send as", Mail, false, cite("rfc6409#6.1")},
+	senderNotOwned:         {"sender-not-owned", 553, "5.7.1", "{sender} is not an address that login {login} may send as: its own, those listed for it, and those forwarded to it", Mail, false, cite("rfc6409#6.1")},
 	nonASCIIAddress:        {"non-ascii-address", 553, "5.6.7", "The address has characters beyond ASCII; say SMTPUTF8 in MAIL to use such an address", Mail | Rcpt | Vrfy, false, cite("rfc6531#3.5")},
 
 	recipientOK:       {"recipient-ok", 250, "2.1.5", "Recipient OK", Rcpt | Vrfy, false, cite("rfc5321#4.1.1.3")},
