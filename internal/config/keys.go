@@ -191,7 +191,7 @@ func limitSpecs() []spec {
 	return []spec{
 		key("limits.message_size", `"50MB"`, reload, size("1KB", "2GB"),
 			func(c *Config) *int64 { return &c.Limits.MessageSize },
-			"The largest message that is accepted."),
+			"The largest message that is accepted; RFC 5321 asks for at least 64 KiB."),
 		key("limits.recipients", `1000`, reload, count(1, 100000),
 			func(c *Config) *int { return &c.Limits.Recipients },
 			"Recipients of one message; RFC 5321 asks for at least 100."),
