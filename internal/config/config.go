@@ -103,14 +103,15 @@ type Checks struct {
 	SenderDomain Strictness
 	Greylist     time.Duration  // 0: off
 	BareLF       string         // BareLFRefuse or BareLFMend
-	Verify       string         // VerifyUsers or VerifyNobody
+	Verify       string         // VerifyUsers, VerifyDisclosed or VerifyNobody
 	Exempt       []netip.Prefix // no check is for them
 }
 
 // Values of Checks.Verify: who is told by VRFY whether an address exists.
 const (
-	VerifyUsers  = "users"
-	VerifyNobody = "nobody"
+	VerifyUsers     = "users"
+	VerifyDisclosed = "disclosed"
+	VerifyNobody    = "nobody"
 )
 
 // Values of Checks.BareLF: what becomes of content with an LF on its own.

@@ -55,8 +55,8 @@ type Checks struct {
 	Greylist time.Duration
 	// Exempt are networks to which no check applies.
 	Exempt []netip.Prefix
-	// Verify lets VRFY tell those who have logged in whether an address exists.
-	Verify bool
+	// Verify says who is told by VRFY whether an address exists.
+	Verify Verify
 	// Clients, Senders and Recipients are rules; the first that matches counts.
 	Clients, Senders, Recipients []Rule
 }

@@ -150,10 +150,26 @@ func (h *Handler) Mail(ctx context.Context, p *transaction.Peer, from address.Ma
 	return m, reply.SenderOK()
 }
 
-// Verify answers VRFY. Strangers learn nothing (rfc5321#7.3); a login is told
-// the truth, as RCPT would tell it.
+// Verify is who is told by VRFY whether an address exists (rfc5321#7.3).
+type Verify uint8
+
+// Who is told, beside the operator of this machine.
+const (
+	// VerifyUsers: those who have logged in.
+	VerifyUsers Verify = iota
+	// VerifyDisclosed: strangers, too, if the owner of the address has decided that
+	// its target is told.
+	VerifyDisclosed
+	// VerifyNobody: nobody.
+	VerifyNobody
+)
+
+// Verify answers VRFY. A login is told the truth, as RCPT would tell it; a
+// stranger learns nothing (rfc5321#7.3), or no more than RCPT names of itself.
 func (h *Handler) Verify(ctx context.Context, p *transaction.Peer, a address.Mailbox) reply.Reply {
-	if p.Login == "" || !h.settings.Load().Checks.Verify || a.Domain.IsZero() && !a.IsPostmaster() { // a name alone may be anybody's
+	rule := h.settings.Load().Checks.Verify
+	full := p.Service == transaction.Local || p.Login != "" && rule != VerifyNobody
+	if !full && rule != VerifyDisclosed || a.Domain.IsZero() && !a.IsPostmaster() { // a name alone may be anybody's
 		return reply.CannotVerify()
 	}
 	res, err := h.opt.Resolver.Resolve(ctx, a)
@@ -167,6 +183,9 @@ func (h *Handler) Verify(ctx context.Context, p *transaction.Peer, a address.Mai
 		return reply.CannotVerify()
 	}
 	r := answer(a, res)
+	if !full && r.Code() != 251 && r.Code() != 551 { // rfc5321#3.5.3
+		return reply.CannotVerify()
+	}
 	if r != reply.RecipientOK() {
 		return r
 	}

@@ -546,6 +546,44 @@ func (w *world) login(t *testing.T, authorize, login, secret string) (transactio
 	return a.Identity, a.Reply
 }
 
+// TestVerifyBySetting: a stranger is told what the owner of an address discloses, or
+// nothing; the operator hears the truth whatever is set.
+func TestVerifyBySetting(t *testing.T) {
+	local := &transaction.Peer{Service: transaction.Local, Login: "operator"}
+	for rule, due := range map[Verify][3]map[string]string{ // by a stranger, a login, the operator
+		VerifyUsers: {
+			{"tell@example.org": "cannot-verify", "old@example.org": "cannot-verify"},
+			{"tell@example.org": "will-forward", "box@example.org": "recipient-ok"},
+			{"tell@example.org": "will-forward", "box@example.org": "recipient-ok"},
+		},
+		VerifyDisclosed: {
+			{
+				"tell@example.org": "will-forward", "old@example.org": "please-try", "silent@example.org": "cannot-verify", "box@example.org": "cannot-verify",
+				"no@example.org": "cannot-verify", "nobody@example.org": "cannot-verify", "oldidn@example.org": "cannot-verify",
+			},
+			{"tell@example.org": "will-forward", "silent@example.org": "recipient-ok", "nobody@example.org": "mailbox-unknown"},
+			{"tell@example.org": "will-forward", "nobody@example.org": "mailbox-unknown"},
+		},
+		VerifyNobody: {
+			{"tell@example.org": "cannot-verify", "old@example.org": "cannot-verify"},
+			{"tell@example.org": "cannot-verify", "box@example.org": "cannot-verify"},
+			{"tell@example.org": "will-forward", "old@example.org": "please-try", "nobody@example.org": "mailbox-unknown"},
+		},
+	} {
+		w := newWorld(t)
+		s := *w.h.settings.Load()
+		s.Checks.Verify = rule
+		w.h.Set(s)
+		for i, p := range []*transaction.Peer{stranger(), user(), local} {
+			for to, want := range due[i] {
+				if r := w.h.Verify(t.Context(), p, mailbox(to)); r.Name() != want {
+					t.Errorf("setting %d, client %d, VRFY %s: %s, want %s", rule, i, to, r, want)
+				}
+			}
+		}
+	}
+}
+
 // TestAuthenticate: one text for every rejected login; only the reference
 // differs.
 func TestAuthenticate(t *testing.T) {

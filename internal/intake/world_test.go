@@ -181,7 +181,7 @@ func newWorld(t *testing.T) *world {
 		Random: func() string { return "0123456789abcdef0123" },
 	}
 	w.settings = Settings{
-		Checks:  Checks{Verify: true},
+		Checks:  Checks{Verify: VerifyUsers},
 		Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/10")},
 		MaxSize: 10_000, MaxRecipients: 5, MaxHeader: 4000,
 		Route: func(a address.Mailbox) queue.Destination { return queue.ToDomain(a.Domain) },

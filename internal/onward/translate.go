@@ -44,7 +44,7 @@ func checks(c *config.Config) intake.Checks {
 	k := c.Checks
 	return intake.Checks{
 		BlockLists: k.BlockLists, ReverseDNS: strictness(k.ReverseDNS), Hello: strictness(k.Hello), SenderDomain: strictness(k.SenderDomain),
-		Greylist: k.Greylist, Exempt: k.Exempt, Verify: k.Verify == config.VerifyUsers,
+		Greylist: k.Greylist, Exempt: k.Exempt, Verify: verify(k.Verify),
 		Clients: rules(c.Rules.Clients), Senders: rules(c.Rules.Senders), Recipients: rules(c.Rules.Recipients),
 	}
 }
@@ -57,6 +57,16 @@ func strictness(s config.Strictness) intake.Strictness {
 		return intake.Refuse
 	}
 	return intake.Off
+}
+
+func verify(word string) intake.Verify {
+	switch word {
+	case config.VerifyUsers:
+		return intake.VerifyUsers
+	case config.VerifyDisclosed:
+		return intake.VerifyDisclosed
+	}
+	return intake.VerifyNobody
 }
 
 func rules(list []config.Rule) []intake.Rule {

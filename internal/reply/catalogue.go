@@ -141,6 +141,10 @@ func NotImplemented(verb string) Reply { return say(notImplemented, verb) }
 // (rfc5321#4.1.4).
 func HelloFirst() Reply { return say(helloFirst) }
 
+// TurnedAway occurs when a client that was refused at the connection says
+// anything but QUIT (rfc5321#3.1).
+func TurnedAway() Reply { return say(turnedAway) }
+
 // MailFirst occurs when RCPT, DATA or BDAT comes before MAIL (rfc5321#3.3).
 func MailFirst() Reply { return say(mailFirst) }
 
@@ -307,13 +311,10 @@ func MessageTooLargeContent(limit string) Reply { return say(messageTooLargeCont
 func StorageLow() Reply { return say(storageLow) }
 
 // SenderNotOwned occurs when a login may not send as the reverse-path
-// (rfc6409#6.1). The further lines are for its owner: the rule, and what would
-// allow it.
+// (rfc6409#6.1). The second line is what would allow it.
 func SenderNotOwned(login string, sender address.Mailbox) Reply {
 	first := fill(definitions[senderNotOwned].Text, []string{sender.Path(), login})
-	return lines(senderNotOwned, first,
-		"It is neither its own address nor one of its identities, and does not forward to it",
-		"An administrator may allow it: onward account identity add "+login+" "+sender.String())
+	return lines(senderNotOwned, first, "An administrator may allow it: onward account identity add "+login+" "+sender.String())
 }
 
 // SenderOutOfScope occurs when an account may send as the reverse-path, and the

@@ -33,6 +33,7 @@ const (
 	noArgument
 	notImplemented
 	helloFirst
+	turnedAway
 	mailFirst
 	mailNested
 	noRecipients
@@ -147,6 +148,7 @@ var definitions = [last]Definition{
 	noArgument:     {"no-argument", 501, "5.5.4", "{verb} takes no argument", AnyCommand, false, cite("rfc5321#4.1.1.5", "rfc5321#4.1.1.10")},
 	notImplemented: {"not-implemented", 502, "5.5.1", "{verb} is known here and not offered", Auth | Bdat | Vrfy | Expn | Help | StartTLS | Helo | Unknown, false, cite("rfc5321#4.2.4")},
 	helloFirst:     {"hello-first", 503, "5.5.1", "Say EHLO first", AnyCommand, false, cite("rfc5321#4.1.4")},
+	turnedAway:     {"turned-away", 503, "5.5.1", "You were refused when you connected; only QUIT is left to say", AnyCommand, false, cite("rfc5321#3.1", "rfc5321#4.3.1")},
 	mailFirst:      {"mail-first", 503, "5.5.1", "Say MAIL FROM first", Rcpt | Data | Bdat, false, cite("rfc5321#3.3")},
 	mailNested:     {"mail-nested", 503, "5.5.1", "A transaction is open already; finish it or say RSET", Mail | Rcpt | Data | XClient, false, cite("rfc5321#4.1.4")},
 	noRecipients:   {"no-recipients", 503, "5.5.1", "No recipient has been accepted; say RCPT TO first", Data | Bdat, false, cite("rfc5321#3.3")},
@@ -195,7 +197,7 @@ var definitions = [last]Definition{
 	storageLow:             {"storage-low", 452, "4.3.1", "Not enough storage at the moment; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},
 	senderOutOfScope:       {"sender-out-of-scope", 553, "5.7.1", "App password {name} of {login} may not send as {sender}", Mail, false, cite("rfc6409#6.1")},
 	recipientOutOfScope:    {"recipient-out-of-scope", 550, "5.7.1", "App password {name} of {login} may not send to {recipient}", Rcpt, false, cite("rfc6409#6.1")},
-	senderNotOwned:         {"sender-not-owned", 553, "5.7.1", "{sender} is not an address that login {login} may send as", Mail, false, cite("rfc6409#6.1")},
+	senderNotOwned:         {"sender-not-owned", 553, "5.7.1", "{sender} is not an address that login {login} may send as: its own, those listed for it, and those forwarded to it", Mail, false, cite("rfc6409#6.1")},
 	nonASCIIAddress:        {"non-ascii-address", 553, "5.6.7", "The address has characters beyond ASCII; say SMTPUTF8 in MAIL to use such an address", Mail | Rcpt | Vrfy, false, cite("rfc6531#3.5")},
 
 	recipientOK:       {"recipient-ok", 250, "2.1.5", "Recipient OK", Rcpt | Vrfy, false, cite("rfc5321#4.1.1.3")},

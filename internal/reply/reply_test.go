@@ -98,7 +98,7 @@ func every(t *testing.T, text string) map[string]Reply {
 		"Extensions": Extensions(text, []string{"PIPELINING", text}), "HelloSyntax": HelloSyntax(),
 		"CommandUnknown": CommandUnknown(text), "HTTPRefused": HTTPRefused(text), "LineTooLong": LineTooLong(), "NotText": NotText(),
 		"SyntaxError": SyntaxError(text), "NoArgument": NoArgument(text), "NotImplemented": NotImplemented(text),
-		"HelloFirst": HelloFirst(), "MailFirst": MailFirst(), "MailNested": MailNested(), "NoRecipients": NoRecipients(),
+		"HelloFirst": HelloFirst(), "TurnedAway": TurnedAway(), "MailFirst": MailFirst(), "MailNested": MailNested(), "NoRecipients": NoRecipients(),
 		"Done": Done(), "Bye": Bye(text), "HelpText": HelpText(text, text), "TLSReady": TLSReady(), "TLSUnavailable": TLSUnavailable(),
 		"TLSActive": TLSActive(), "TLSInTransaction": TLSInTransaction(), "AuthChallenge": AuthChallenge(text), "AuthOK": AuthOK(),
 		"CredentialsRejected": CredentialsRejected(text), "AccountDisabled": AccountDisabled(), "AuthUnavailable": AuthUnavailable(),

@@ -111,15 +111,20 @@ func DecodeBase64(line []byte) ([]byte, error) {
 func AppendBase64(dst, response []byte) []byte { return base64.StdEncoding.AppendEncode(dst, response) }
 
 // ParseBdat reads the argument of BDAT: chunk-size [SP "LAST"] (rfc3030#2).
-// After an error nobody knows where the next command begins.
+// size is how many octets follow the command, whether it can be read or not:
+// after an error they are to be skipped. It is 0 where the argument announces
+// none.
 func ParseBdat(arg string) (size int64, last bool, err error) {
 	digits, word, more := strings.Cut(arg, " ")
-	if digits == "" || len(digits) > 20 || !isDigits(digits) || more && !strings.EqualFold(word, "LAST") {
+	if digits == "" || !isDigits(digits) {
 		return 0, false, fault(FaultSyntax, "", "BDAT size [LAST]")
 	}
 	size, err = strconv.ParseInt(digits, 10, 64)
 	if err != nil {
 		size = math.MaxInt64
+	}
+	if more && !strings.EqualFold(word, "LAST") {
+		return size, false, fault(FaultSyntax, "", "BDAT size [LAST]")
 	}
 	return size, more, nil
 }

@@ -73,10 +73,10 @@ type Command struct {
 // is tolerated (rfc5321#4.1.1); white space before the verb is not. The only
 // error is of the kind FaultText; a verb that is not known is no error.
 func ParseCommand(line []byte) (Command, error) {
+	line = bytes.TrimRight(line, " \t")
 	if !isText(line) {
 		return Command{}, fault(FaultText, "", "the line has a control character")
 	}
-	line = bytes.TrimRight(line, " ")
 	name, arg, _ := bytes.Cut(line, []byte{' '})
 	c := Command{Verb: verbOf(name), Arg: string(arg)}
 	if c.Verb != Unknown {

@@ -238,7 +238,7 @@ func TestOtherArguments(t *testing.T) {
 	}{
 		"0": {0, false, true}, "12 LAST": {12, true, true}, "12 last": {12, true, true},
 		"99999999999999999999": {math.MaxInt64, false, true},
-		"":                     {}, "x": {}, "-1": {}, "1 LATE": {}, "1 ": {}, "1  LAST": {}, "999999999999999999999": {},
+		"":                     {}, "x": {}, "-1": {}, "1 LATE": {}, "1 ": {}, "1  LAST": {}, "999999999999999999999": {math.MaxInt64, false, true},
 	} {
 		size, last, err := ParseBdat(arg)
 		if (err == nil) != want.ok || want.ok && (size != want.size || last != want.last) {

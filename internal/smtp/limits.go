@@ -29,11 +29,6 @@ const (
 	// take any: content is not read by the line.
 	MaxTextLine = 1000 // rfc5321#4.5.3.1.6
 
-	// MinMessageSize is the least message that must be taken, and
-	// MinRecipients the least number of recipients.
-	MinMessageSize = 64 * 1024 // rfc5321#4.5.3.1.7
-	MinRecipients  = 100       // rfc5321#4.5.3.1.8
-
 	// MaxEnvID and MaxORcpt are in characters after decoding, the type and
 	// the semicolon of ORCPT included.
 	MaxEnvID = 100 // rfc3461#4.4

@@ -156,7 +156,7 @@ func (s *Session) answerAll(replies []reply.Reply) Next {
 	}
 	switch {
 	case accepted:
-		s.errors, s.idle = 0, 0
+		s.errors, s.idle, s.surplus = 0, 0, 0
 		if s.sent != nil && !s.praised {
 			s.praised = true
 			s.sent()
@@ -181,7 +181,7 @@ func (s *Session) answerAll(replies []reply.Reply) Next {
 func (s *Session) bdat(ctx context.Context, arg string) Next {
 	size, last, err := smtp.ParseBdat(arg)
 	if err != nil {
-		return s.bye(misread(err)) // nobody knows where the next command begins
+		return s.bdatRefused(arg, misread(err))
 	}
 	if s.stage < chunking {
 		if no := s.openContent(ctx); !no.IsZero() {
@@ -196,11 +196,11 @@ func (s *Session) bdat(ctx context.Context, arg string) Next {
 // bdatRefused reads the octets of a chunk that is not wanted, so that what is
 // in them is not taken for commands, and says no after them (rfc3030#2).
 func (s *Session) bdatRefused(arg string, no reply.Reply) Next {
-	size, _, err := smtp.ParseBdat(arg)
+	size, last, err := smtp.ParseBdat(arg)
 	if err != nil {
-		return s.bye(misread(err))
+		no = misread(err)
 	}
-	s.incoming = incoming{refusal: no}
+	s.incoming = incoming{refusal: no, last: last}
 	return s.chunk(size)
 }
 
@@ -230,13 +230,9 @@ func (s *Session) ChunkRead(ctx context.Context) Next {
 	in := &s.incoming
 	switch {
 	case in.content == nil: // a chunk that was refused: the transaction has failed
-		no := in.refusal
-		s.abort()
-		s.incoming = incoming{}
-		return s.answer(no)
+		return s.chunkFailed(in.refusal)
 	case in.size > s.options.MaxSize:
-		s.abort()
-		return s.answer(s.tooLarge())
+		return s.chunkFailed(s.tooLarge())
 	case !in.last:
 		return s.answer(reply.Done())
 	}
@@ -249,6 +245,25 @@ func (s *Session) ChunkRead(ctx context.Context) Next {
 		s.Piece([]byte("\r\n"), false, false) // stored content ends with a whole line
 	}
 	return s.commit(ctx)
+}
+
+// chunkFailed gives the transaction up that a chunk belongs to, and says no. After
+// the last chunk LMTP has a reply for each recipient (rfc2033#4.3).
+func (s *Session) chunkFailed(no reply.Reply) Next {
+	due := 1
+	if s.profile.LMTP && s.incoming.last {
+		due = max(due, s.accepted)
+	}
+	s.abort()
+	s.incoming = incoming{}
+	if due == 1 || no.Code() == 421 {
+		return s.answer(no)
+	}
+	replies := make([]reply.Reply, due)
+	for i := range replies {
+		replies[i] = no
+	}
+	return s.answerAll(replies)
 }
 
 func (s *Session) tooLarge() reply.Reply {

@@ -33,6 +33,11 @@ const (
 // message of its is accepted; each more is an error.
 const maxStill = 1000
 
+// maxSurplus is how many recipients a client may name beyond the limit before a
+// message of its is accepted: many name all that they have and come again with
+// those that were put off.
+const maxSurplus = 10_000
+
 // row is one command of the dialogue. check looks at all of it but proceed,
 // which may then rely on it.
 type row struct {
@@ -95,6 +100,9 @@ func (s *Session) command(ctx context.Context, line []byte) Next {
 	if err != nil {
 		return s.answer(reply.NotText())
 	}
+	if s.turned && c.Verb != smtp.QUIT {
+		return s.answer(reply.TurnedAway())
+	}
 	r, ok := dialogue(c.Verb)
 	if !ok {
 		if c.Name == "" {
@@ -114,14 +122,19 @@ func (s *Session) command(ctx context.Context, line []byte) Next {
 		}
 		return s.answer(no)
 	}
-	if r.flags&still != 0 {
-		if s.idle++; s.idle > maxStill {
-			if s.errors++; s.errors >= s.options.MaxErrors {
-				return s.bye(reply.TooManyErrors(s.options.Hostname))
-			}
-		}
+	if r.flags&still != 0 && s.tiresome() {
+		return s.bye(reply.TooManyErrors(s.options.Hostname))
 	}
 	return r.proceed(s, ctx, c.Arg)
+}
+
+// tiresome counts a command that moves nothing, and reports whether it was one
+// too many.
+func (s *Session) tiresome() bool {
+	if s.idle++; s.idle > maxStill {
+		s.errors++
+	}
+	return s.errors >= s.options.MaxErrors
 }
 
 // check returns why a command may not come now, or the zero Reply.
@@ -287,7 +300,11 @@ func (s *Session) rcpt(ctx context.Context, arg string) Next {
 		return s.answer(misread(err))
 	}
 	if s.accepted >= s.options.MaxRecipients {
-		return s.answer(reply.TooManyRecipients()) // rfc5321#4.5.3.1.10
+		no := reply.TooManyRecipients() // rfc5321#4.5.3.1.10
+		if s.surplus++; s.surplus > maxSurplus {
+			return s.bye(no, reply.TooManyErrors(s.options.Hostname))
+		}
+		return s.answer(no)
 	}
 	r := s.transaction.Recipient(ctx, to, params)
 	if r.IsZero() {

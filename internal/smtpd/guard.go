@@ -62,13 +62,15 @@ func newGuard() *guard {
 }
 
 // strike notes that a session ended because of errors; first is how long that
-// keeps the address out the first time.
+// keeps the address out the first time. The address is a stranger again: whoever
+// spoke before the greeting is not let off the pause for having been here.
 func (g *guard) strike(p place, first time.Duration, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.seenLast, p.client)
 	if first <= 0 {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	s := g.blocked[p]
 	if now.Sub(s.until) > strikesFade {
 		s = strike{}

@@ -76,6 +76,27 @@ func TestTablesAreBounded(t *testing.T) {
 	}
 }
 
+// TestStrangerAgain: who was here is no stranger for 30 days, unless the session
+// ended because of errors, with a block or without.
+func TestStrangerAgain(t *testing.T) {
+	g := newGuard()
+	p := place{netip.MustParsePrefix("198.51.100.7/32"), false}
+	now := time.Unix(1_800_000_000, 0)
+	for i, want := range []bool{true, false, false} {
+		if got := g.stranger(p.client, now.Add(time.Duration(i)*20*24*time.Hour)); got != want {
+			t.Errorf("visit %d: stranger is %v", i, got)
+		}
+	}
+	now = now.Add(41 * 24 * time.Hour)
+	g.strike(p, 0, now)
+	if !g.stranger(p.client, now) {
+		t.Error("who was sent away for errors is no stranger")
+	}
+	if g.stranger(p.client, now.Add(acquainted)) || !g.stranger(p.client, now.Add(2*acquainted+time.Second)) {
+		t.Error("a stranger is one for other than 30 days")
+	}
+}
+
 // TestMakingRoom: a full server sends those away who keep still, and serves who
 // has mail; never somebody who is known.
 func TestMakingRoom(t *testing.T) {

@@ -30,7 +30,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/onwardmail/onward/internal/smtp"
 	"github.com/onwardmail/onward/internal/transaction"
 )
 
@@ -69,10 +68,11 @@ type Options struct {
 	// UserTLS is the same where users log in; nil: TLS is for them, too.
 	UserTLS func() *tls.Config
 
-	// MaxSize is the largest message in octets, at least smtp.MinMessageSize.
+	// MaxSize is the largest message in octets; less than 64 KB, and some mail that
+	// every server ought to take is refused (rfc5321#4.5.3.1.7).
 	MaxSize int64
-	// MaxRecipients is how many a transaction may have, at least
-	// smtp.MinRecipients.
+	// MaxRecipients is how many a transaction may have; with less than 100 clients
+	// may meet the limit that do not expect one (rfc5321#4.5.3.1.8).
 	MaxRecipients int
 	// MaxMails is how many MAIL commands a session may have (rfc9422#4.1).
 	MaxMails int
@@ -120,14 +120,13 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// withDefaults fills in what was left out, and lifts what no server may choose
-// so low.
+// withDefaults fills in what was left out.
 func (o Options) withDefaults() *Options {
 	if o.HelpURL == "" {
 		o.HelpURL = "https://" + o.Hostname + "/"
 	}
-	o.MaxSize = max(or(o.MaxSize, DefaultMaxSize), smtp.MinMessageSize)
-	o.MaxRecipients = max(or(o.MaxRecipients, DefaultMaxRecipients), smtp.MinRecipients)
+	o.MaxSize = or(o.MaxSize, DefaultMaxSize)
+	o.MaxRecipients = or(o.MaxRecipients, DefaultMaxRecipients)
 	o.MaxMails = or(o.MaxMails, DefaultMaxMails)
 	o.MaxErrors = or(o.MaxErrors, DefaultMaxErrors)
 	o.MaxLoginFailures = or(o.MaxLoginFailures, DefaultMaxLoginFailures)

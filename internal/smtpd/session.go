@@ -67,12 +67,14 @@ type Session struct {
 	origin  netip.Addr // whom the connection came from, whatever XCLIENT says later
 
 	stage    stage
+	turned   bool // the greeting was a refusal
 	opened   bool // Handler.Connect has been called, and Close has not
 	spoken   bool // a command has been read
 	errors   int  // 5xx since the last message that was accepted
 	failures int  // rejected logins
 	mails    int  // MAIL commands, whatever became of them
 	idle     int  // commands that move nothing, since the last message that was accepted
+	surplus  int  // recipients beyond the limit, since the last message that was accepted
 	praised  bool // sent has been called
 	struck   bool // it ended because of the client's errors
 
@@ -111,8 +113,14 @@ func (s *Session) Idle() bool { return s.transaction == nil }
 // Open is the event that the client has connected.
 func (s *Session) Open(ctx context.Context) Next {
 	s.opened = true
-	if r := s.handler.Connect(ctx, s.peer); !r.IsZero() && !r.Positive() {
+	r := s.handler.Connect(ctx, s.peer)
+	switch {
+	case r.IsZero() || r.Positive():
+	case r.Temporary():
 		return s.bye(r)
+	default: // rfc5321#3.1: the client has the last word, and it is QUIT
+		s.turned = true
+		return s.answer(r)
 	}
 	if s.profile.LMTP {
 		return s.answer(reply.LMTPGreeting(s.options.Hostname))

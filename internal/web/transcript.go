@@ -179,6 +179,7 @@ func (s *site) occasion(d reply.Definition) []spoken {
 		"no-argument":           {client("QUIT now")},
 		"not-implemented":       {client("EXPN staff")},
 		"mail-first":            {client("RCPT TO:<anna@example.org>")},
+		"turned-away":           {client("EHLO mail.example.com")},
 		"hello-first":           {client("MAIL FROM:<carla@example.com>")},
 		"sender-syntax":         {client("MAIL FROM:<carla.example.com>")},
 		"recipient-syntax":      {client("RCPT TO:<anna.example.org>")},
