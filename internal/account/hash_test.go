@@ -189,6 +189,16 @@ func TestParseSchemeDefault(t *testing.T) {
 			t.Errorf("%q with the default %s is read as %q: %v", tt.text, tt.byDefault, f.Scheme, err)
 		}
 	}
+	for _, scheme := range strings.FieldsFunc(Schemes, func(c rune) bool { return c == ',' || c == ' ' }) {
+		if scheme != "and" && (!KnownScheme(strings.ToLower(scheme)) || !KnownScheme(scheme+".Base64")) {
+			t.Errorf("%s is not known", scheme)
+		}
+	}
+	for _, scheme := range []string{"", "CRAM-MD5", "PLAIN.ROT13", "nonsense"} {
+		if KnownScheme(scheme) {
+			t.Errorf("%q is known", scheme)
+		}
+	}
 }
 
 // What we store is not upgraded until the costs are raised.

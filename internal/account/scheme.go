@@ -59,6 +59,22 @@ func ParseScheme(text, byDefault string) (Foreign, error) {
 	return f, nil
 }
 
+// KnownScheme reports whether ParseScheme reads texts of a scheme, such as
+// "SHA256" or "sha256.hex".
+func KnownScheme(scheme string) bool {
+	name, encoding, _ := strings.Cut(strings.ToUpper(scheme), ".")
+	if encoding != "" && encoding != "B64" && encoding != "BASE64" && encoding != "HEX" {
+		return false
+	}
+	switch name {
+	case "CRYPT", "BLF-CRYPT", "SHA512-CRYPT", "SHA256-CRYPT", "MD5-CRYPT", "ARGON2ID", "ARGON2I", "PBKDF2", "SCRAM-SHA-256", "SCRAM-SHA-1",
+		"SHA1", "LDAP-MD5", "PLAIN-MD5":
+		return true
+	}
+	_, digest := digestOf(name)
+	return digest || clearText(name)
+}
+
 func clearText(scheme string) bool {
 	return scheme == "PLAIN" || scheme == "CLEAR" || scheme == "CLEARTEXT"
 }
@@ -120,6 +136,10 @@ func foreignHash(name, text, encoding string) (Foreign, error) {
 func textual(name string) bool {
 	return strings.HasSuffix(name, "CRYPT") || strings.HasPrefix(name, "ARGON2") || strings.HasPrefix(name, "SCRAM-") || name == "PBKDF2"
 }
+
+// Schemes are those that are read, for people.
+const Schemes = "BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT, MD5-CRYPT, CRYPT, ARGON2ID, ARGON2I, PBKDF2, SCRAM-SHA-256, SCRAM-SHA-1, " +
+	"SSHA512, SSHA256, SSHA, SMD5, SHA512, SHA256, SHA, MD5 and PLAIN"
 
 // Texts about schemes that are not taken.
 const (
@@ -194,8 +214,7 @@ func foreignDigest(name, text, encoding string) (Foreign, error) {
 	}
 	d, ok := digestOf(name)
 	if !ok {
-		return Foreign{}, errors.New("its scheme is not known here; known are BLF-CRYPT, SHA512-CRYPT, SHA256-CRYPT, MD5-CRYPT, CRYPT, ARGON2ID, ARGON2I, PBKDF2, " +
-			"SCRAM-SHA-256, SCRAM-SHA-1, SSHA512, SSHA256, SSHA, SMD5, SHA512, SHA256, SHA, MD5 and PLAIN" + needsNew)
+		return Foreign{}, errors.New("its scheme is not known here; known are " + Schemes + needsNew)
 	}
 	raw, err := d.decode(text, encoding)
 	if err != nil {

@@ -98,12 +98,8 @@ func (s *Service) ImportAccounts(ctx context.Context, q ImportRequest) (ImportAn
 	if len(q.Entries) > MaxImported {
 		return answer, fail(Invalid, "the request has %d entries; at most %d, so send several", len(q.Entries), MaxImported)
 	}
-	if q.Domain != "" {
-		d, err := parseDomain(q.Domain)
-		if err != nil {
-			return answer, err
-		}
-		q.Domain = d.String()
+	if err := checkImport(q.Domain, q.Scheme); err != nil {
+		return answer, err
 	}
 	answer.Lines = make([]ImportLine, len(q.Entries))
 	first := make(map[string]int)
@@ -136,6 +132,19 @@ func (s *Service) ImportAccounts(ctx context.Context, q ImportRequest) (ImportAn
 	s.importAll(ctx, q, quick, importing)
 	s.importAll(ctx, q, clear, max(1, runtime.NumCPU()/2))
 	return answer, nil
+}
+
+// checkImport checks what holds for a whole file.
+func checkImport(domain, scheme string) error {
+	if domain != "" {
+		if _, err := parseDomain(domain); err != nil {
+			return err
+		}
+	}
+	if scheme != "" && !account.KnownScheme(scheme) {
+		return fail(Invalid, "there is no scheme %q for passwords; there are %s", scheme, account.Schemes)
+	}
+	return nil
 }
 
 func isTwice(login string, line int) error {

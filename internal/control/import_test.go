@@ -217,6 +217,7 @@ func TestImportRefused(t *testing.T) {
 		{Entries: many(control.MaxImported+1, roster.Entry{})},
 		{Entries: many(control.MaxImportedClear+1, roster.Entry{Password: "correct horse"})},
 		{Domain: "a..b"},
+		{Scheme: "rot13"},
 	} {
 		if _, err := control.ImportAccounts.Call(t.Context(), c, q); control.KindOf(err) != control.Invalid {
 			t.Errorf("%d entries: %v", len(q.Entries), err)

@@ -83,10 +83,8 @@ type importer struct {
 func Import(ctx context.Context, c *Conn, file io.Reader, o ImportOptions) (ImportSummary, error) {
 	i := &importer{conn: c, opt: o, seen: make(map[string]int)}
 	i.summary = ImportSummary{Format: o.Format, DryRun: o.DryRun, Schemes: make(map[string]int), Ignored: make(map[string]int)}
-	if o.Domain != "" {
-		if _, err := parseDomain(o.Domain); err != nil {
-			return i.summary, err
-		}
+	if err := checkImport(o.Domain, o.Scheme); err != nil {
+		return i.summary, err
 	}
 	r := roster.NewReader(file, o.Format)
 	for {
