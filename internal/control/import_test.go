@@ -22,7 +22,7 @@ const (
 	scramPencil  = "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
 )
 
-// directoryOf opens the accounts of a site beside its service.
+// accountOf reads an account of a site, beside its service.
 func accountOf(t *testing.T, s *site, login string) account.Account {
 	t.Helper()
 	d, err := store.OpenDirectory(s.dir, store.Options{})
