@@ -18,6 +18,7 @@ import (
 
 type accountCmd struct {
 	Add         accountAddCmd     `cmd:"" help:"Make an account."`
+	Import      accountImportCmd  `cmd:"" help:"Make accounts of a file of Dovecot, Apache or CSV; their passwords stay."`
 	Passwd      accountPasswdCmd  `cmd:"" help:"Change the main password."`
 	Disable     accountDisableCmd `cmd:"" help:"Let an account log in no more."`
 	Enable      accountEnableCmd  `cmd:"" help:"Let a disabled account log in again."`
@@ -30,6 +31,7 @@ type accountCmd struct {
 func (*accountCmd) Examples() []string {
 	return []string{
 		"onward account add anna@example.org --password-stdin < password.txt",
+		"onward account import /etc/dovecot/users --domain example.org",
 		"onward account app-password add anna@example.org --name phone",
 		"onward account failures anna@example.org",
 	}

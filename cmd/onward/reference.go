@@ -49,7 +49,7 @@ func (c *referenceBuildCmd) Run(p *program) error {
 	bar := newBar(p)
 	result, err := site.Build(p.ctx, site.Options{
 		Handler: web.New(web.Options{Hostname: c.Host, Static: true}), Dir: c.Folder, Languages: c.Languages,
-		AllPairs: c.AllPairs, Progress: bar.show,
+		AllPairs: c.AllPairs, Progress: func(written, known int) { bar.show(written, known, fmt.Sprintf("%d of %d pages", written, known)) },
 	})
 	bar.done()
 	if err != nil {
@@ -81,20 +81,29 @@ func newBar(p *program) *bar {
 	return b
 }
 
-// show draws the bar anew when a percent is full.
-func (b *bar) show(written, known int) {
-	percent := written * 100 / max(known, 1)
+// show draws the bar anew when a percent is full, with words behind it.
+func (b *bar) show(done, known int, words string) {
+	percent := done * 100 / max(known, 1)
 	if b.width <= 0 || percent == b.percent {
 		return
 	}
 	b.percent = percent
 	full := percent * b.width / 100
-	fmt.Fprintf(b.p.stderr, "\r%s%s %3d %%  %d of %d pages", strings.Repeat("█", full), strings.Repeat("░", b.width-full), percent, written, known)
+	fmt.Fprintf(b.p.stderr, "\r%s%s %3d %%  %s\x1b[K", strings.Repeat("█", full), strings.Repeat("░", b.width-full), percent, words)
+}
+
+// count shows words alone, where nobody knows how much there is.
+func (b *bar) count(words string) {
+	if b.width > 0 {
+		b.percent = 0
+		fmt.Fprintf(b.p.stderr, "\r%s\x1b[K", words)
+	}
 }
 
 // done takes the bar off the screen.
 func (b *bar) done() {
 	if b.percent >= 0 {
 		fmt.Fprint(b.p.stderr, "\r\x1b[K")
+		b.percent = -1
 	}
 }

@@ -3,7 +3,6 @@ package account
 import (
 	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -40,6 +39,10 @@ func HashPassword(password string, cost Cost, random io.Reader) (string, error) 
 	if len(password) > MaxPassword {
 		return "", fmt.Errorf("the password is longer than %d octets", MaxPassword)
 	}
+	if cost.Memory > MaxMemory || uint64(cost.Memory)*uint64(cost.Passes) > MaxMemoryPasses {
+		return "", fmt.Errorf("the cost of %d KiB and %d passes is more than a login may cost: at most %d KiB, and %d KiB with all passes together",
+			cost.Memory, cost.Passes, MaxMemory, MaxMemoryPasses)
+	}
 	salt := make([]byte, saltSize)
 	if _, err := io.ReadFull(random, salt); err != nil {
 		return "", fmt.Errorf("draw a salt: %w", err)
@@ -64,34 +67,8 @@ func phc(password string, salt []byte, c Cost) string {
 		base64.RawStdEncoding.EncodeToString(salt), base64.RawStdEncoding.EncodeToString(key))
 }
 
-// errHash means that a stored hash cannot be read: our trouble, not the user's.
-var errHash = errors.New("the stored password hash cannot be read")
-
-// matches does one argon2 computation and compares.
-func matches(password, stored string) (bool, error) {
-	parts := strings.Split(stored, "$")
-	if len(parts) != 6 || parts[1] != "argon2id" {
-		return false, errHash
-	}
-	var version int
-	var c Cost
-	if _, err := fmt.Sscanf(parts[2], "v=%d", &version); err != nil || version != argon2.Version {
-		return false, errHash
-	}
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &c.Memory, &c.Passes, &c.Threads); err != nil {
-		return false, errHash
-	}
-	salt, err := base64.RawStdEncoding.DecodeString(parts[4])
-	if err != nil {
-		return false, errHash
-	}
-	want, err := base64.RawStdEncoding.DecodeString(parts[5])
-	if err != nil || len(want) == 0 || c.Passes == 0 || c.Threads == 0 {
-		return false, errHash
-	}
-	got := argon2.IDKey([]byte(prepare(password)), salt, c.Passes, c.Memory, c.Threads, uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1, nil
-}
+// matches is Matches, for the checker.
+func matches(password, stored string) (bool, error) { return Matches(password, stored) }
 
 // The form of an app password: 5 groups of 8 characters, 200 bits; the first
 // group is its public id, the other 160 bits are the secret.
@@ -158,12 +135,6 @@ func grouped(canonical string) string {
 		b.WriteString(canonical[i : i+appGroup])
 	}
 	return b.String()
-}
-
-// needsUpgrade reports whether a stored hash is not one that HashPassword would
-// make with the cost.
-func needsUpgrade(stored string, cost Cost) bool {
-	return !strings.HasPrefix(stored, fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$", argon2.Version, cost.Memory, cost.Passes, cost.Threads))
 }
 
 // AppPasswordMAC is what is stored of an app password: HMAC-SHA-256 under the

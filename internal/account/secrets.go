@@ -91,7 +91,7 @@ func (p SecretPolicy) SetMain(a *Account, password string, random io.Reader) err
 // outdated reports whether the main password of an account is kept worse than
 // it would be today.
 func (p SecretPolicy) outdated(a *Account) bool {
-	return needsUpgrade(a.Hash, p.Cost) || a.Keys.SHA256.IsZero() || p.SHA1 && a.Keys.SHA1.IsZero()
+	return NeedsUpgrade(a.Hash, p.Cost) || a.Keys.SHA256.IsZero() || p.SHA1 && a.Keys.SHA1.IsZero()
 }
 
 // Upgrade is what becomes of a secret that is kept anew.
@@ -122,7 +122,7 @@ func (c *Checker) upgrade(a *attempt) (Upgrade, error) {
 			return Upgrade{}, errNoKeys
 		}
 		u.AppPassword, secret = a.app.ID, grouped(canonical)
-	} else if needsUpgrade(acc.Hash, p.Cost) {
+	} else if NeedsUpgrade(acc.Hash, p.Cost) {
 		hash, err := HashPassword(secret, p.Cost, rand.Reader)
 		if err != nil {
 			return Upgrade{}, err

@@ -44,11 +44,11 @@ func loginSpecs() []spec {
 		key("login.hashing", `0`, restart, count(0, 1024),
 			func(c *Config) *int { return &c.Login.Hashing },
 			"How many main passwords are checked at a time, each in `argon2_memory`; 0 is half of the processors. More of them wait, and hear 454 after ten seconds."),
-		key("login.argon2_memory", `"19MiB"`, reload, size("8MiB", "1GiB"),
+		key("login.argon2_memory", `"19MiB"`, reload, size("8MiB", "256MiB"),
 			func(c *Config) *int64 { return &c.Login.Argon2Memory },
 			"Memory of argon2id for main passwords. Hashes that were made with less are made anew at the next login."),
-		key("login.argon2_passes", `2`, reload, count(1, 100),
+		key("login.argon2_passes", `2`, reload, count(1, 16),
 			func(c *Config) *int { return &c.Login.Argon2Passes },
-			"Passes of argon2id over that memory."),
+			"Passes of argon2id over that memory; both together at most 1 GiB, more passes are left out."),
 	}
 }

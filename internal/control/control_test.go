@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/account/roster"
 	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/control"
 	"github.com/onwardmail/onward/internal/intake"
@@ -68,6 +69,14 @@ type site struct {
 	queue   *store.Queue
 	service *control.Service
 	runner  *runner
+	opt     control.Options
+}
+
+// with returns a Service like the site's with other options.
+func (s *site) with(change func(*control.Options)) *control.Service {
+	o := s.opt
+	change(&o)
+	return control.New(o)
 }
 
 type shelf struct{ *store.Queue }
@@ -79,7 +88,7 @@ func (s shelf) Enqueue(ctx context.Context, e *queue.Entry) error {
 	return s.Queue.Enqueue(ctx, queue.Lease{}, e)
 }
 
-func newSite(t *testing.T, dir string) *site {
+func newSite(t testing.TB, dir string) *site {
 	t.Helper()
 	q, err := store.OpenQueue(dir, store.Options{})
 	if err != nil {
@@ -97,13 +106,14 @@ func newSite(t *testing.T, dir string) *site {
 		NewBuffer: q.NewContent, Random: func() string { return "random" },
 	}, intake.Settings{Route: func(a address.Mailbox) queue.Destination { return queue.ToDomain(a.Domain) }})
 	s := &site{dir: dir, queue: q, runner: &runner{}}
-	s.service = control.New(control.Options{
+	s.opt = control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: h, AppPasswordKey: make([]byte, 32),
 		Secrets: func() account.SecretPolicy {
 			return account.SecretPolicy{Cost: account.Cost{Memory: 64, Passes: 1, Threads: 1}}
 		}, Random: rand.Reader, Runner: s.runner,
 		MaxSize: func() int64 { return 1 << 20 }, Version: "test",
-	})
+	}
+	s.service = control.New(s.opt)
 	return s
 }
 
@@ -207,6 +217,8 @@ func TestSocketEqualsLocal(t *testing.T) {
 		{call(control.ShowLog, control.LogRequest{What: "abcdefghjkmn"}), control.NotFound},
 		{call(control.GetStatus, control.Nothing{}), ""},
 		{call(control.Reload, control.Nothing{}), ""},
+		{call(control.ImportAccounts, control.ImportRequest{Entries: []roster.Entry{{Line: 7, Login: "emil@example.com", Hash: shaGeheim}, {Line: 8, Login: "fritz"}}}), ""},
+		{call(control.ImportAccounts, control.ImportRequest{Domain: "a..b"}), control.Invalid},
 		{call(control.RemoveDomain, control.RemoveDomainRequest{Name: "example.org", Force: true}), ""},
 		{call(control.RemoveAccount, control.AccountName{Login: "anna@example.org"}), ""},
 		{call(control.RemoveAccount, control.AccountName{Login: "anna@example.org"}), control.NotFound},

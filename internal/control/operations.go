@@ -92,6 +92,7 @@ var (
 	RemoveAccount  = Operation[AccountName, Removed]{"account.remove", (*Service).RemoveAccount}
 	ListFailures   = Operation[FailuresRequest, []LoginFailure]{"account.failures", (*Service).ListFailures}
 	ExplainLogin   = Operation[ExplainLoginRequest, LoginFailure]{"account.explain-login", (*Service).ExplainLogin}
+	ImportAccounts = Operation[ImportRequest, ImportAnswer]{"account.import", (*Service).ImportAccounts}
 	AddAppPassword = Operation[AppPasswordRequest, NewAppPassword]{"account.app-password.add", (*Service).AddAppPassword}
 
 	ListAppPasswords  = Operation[AccountName, []AppPasswordInfo]{"account.app-password.list", (*Service).ListAppPasswords}
@@ -110,7 +111,7 @@ func entries() []entry {
 		AddDomain.entry(), ListDomains.entry(), RemoveDomain.entry(),
 		PutAddress.entry(), ShowAddress.entry(), ListAddresses.entry(), RemoveAddress.entry(),
 		AddAccount.entry(), SetPassword.entry(), EnableAccount.entry(), ListAccounts.entry(), RemoveAccount.entry(),
-		ListFailures.entry(), ExplainLogin.entry(),
+		ListFailures.entry(), ExplainLogin.entry(), ImportAccounts.entry(),
 		AddAppPassword.entry(), ListAppPasswords.entry(), RevokeAppPassword.entry(),
 		ListQueue.entry(), ShowQueue.entry(), ChangeQueue.entry(), ShowLog.entry(),
 	}

@@ -11,8 +11,9 @@ import (
 
 // secretPolicy says how secrets are kept.
 func secretPolicy(c *config.Config) account.SecretPolicy {
+	memory := uint32(c.Login.Argon2Memory >> 10)
 	return account.SecretPolicy{
-		Cost:       account.Cost{Memory: uint32(c.Login.Argon2Memory >> 10), Passes: uint32(c.Login.Argon2Passes), Threads: 1},
+		Cost:       account.Cost{Memory: memory, Passes: min(uint32(c.Login.Argon2Passes), account.MaxMemoryPasses/memory), Threads: 1},
 		Iterations: c.Login.Iterations, SHA1: c.Login.SHA1,
 	}
 }
