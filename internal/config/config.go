@@ -40,6 +40,7 @@ type Config struct {
 	Log       Log
 	Reports   Reports
 	Web       Web
+	Login     Login
 
 	settings []Setting
 }

@@ -58,6 +58,8 @@ type Options struct {
 	Intake transaction.Handler
 	// MaxSize is the largest message in octets; nil: MaxSubmission.
 	MaxSize func() int64
+	// Backends are who else knows secrets; nil: nobody.
+	Backends func() ([]account.Backend, error)
 	// AppPasswordKey is the key of account.AppPasswordMAC.
 	AppPasswordKey []byte
 	// PasswordCost is the cost of main passwords; zero: account.DefaultCost.

@@ -36,7 +36,8 @@ func (s *Server) openControl() error {
 	s.control = control.New(control.Options{
 		Recipients: s.directory, Accounts: s.directory, Queue: s.queue, Resolver: s.resolver, Intake: s.handler,
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), PasswordCost: s.opt.Cost, Random: rand.Reader,
-		Runner: running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
+		Backends: s.loginBackends,
+		Runner:   running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
 	})
 	return nil
 }
@@ -116,7 +117,8 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	return control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
 		AppPasswordKey: keys.Key(store.KeyAppPassword), PasswordCost: account.DefaultCost(), Random: rand.Reader,
-		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
+		Backends: func() ([]account.Backend, error) { return makeBackends(c, nil) },
+		Version:  string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
 	}), release, nil
 }
 

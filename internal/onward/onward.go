@@ -115,6 +115,7 @@ type Server struct {
 	certs          atomic.Pointer[[]*tls.Certificate] // at least one
 	tls            *tls.Config
 	low            *diskWatch
+	logins         atomic.Pointer[[]account.Backend] // who is asked about secrets besides ourselves
 
 	mu     sync.Mutex // guards config
 	config *config.Config
@@ -170,6 +171,11 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 	if err != nil {
 		return s, err
 	}
+	backends, err := s.backends(c)
+	if err != nil {
+		return s, err
+	}
+	s.useBackends(backends)
 	s.assemble(c, names)
 	if err := s.openControl(); err != nil {
 		return s, err
@@ -376,6 +382,7 @@ func (s *Server) close() {
 		l.Close()
 	}
 	s.done.Wait()
+	s.useBackends(nil)
 	if s.directory != nil {
 		if err := s.directory.Close(); err != nil {
 			s.log.Error("close the directory", "error", err)
@@ -411,7 +418,12 @@ func (s *Server) Reload() error {
 	if err != nil {
 		return fmt.Errorf("the configuration is not changed: %w", err)
 	}
+	backends, err := s.backends(c)
+	if err != nil {
+		return fmt.Errorf("the configuration is not changed: %w", err)
+	}
 	s.certs.Store(&certs)
+	s.useBackends(backends)
 	s.config = c
 	s.low.least.Store(c.Limits.FreeDisk)
 	if s.opt.Level != nil {
