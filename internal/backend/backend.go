@@ -144,9 +144,10 @@ func (b *Backend) Token(context.Context, string, string, account.Client) (accoun
 
 // Password implements account.Backend.
 func (b *Backend) Password(ctx context.Context, login, password string, client account.Client) (account.Verdict, error) {
+	whole := utf8.ValidString(login) // before it is put into normal form, which mends that
 	login = account.NormalizeLogin(login)
 	switch {
-	case login == "" || strings.ContainsFunc(login, unicode.IsControl) || !utf8.ValidString(login):
+	case login == "" || strings.ContainsFunc(login, unicode.IsControl) || !whole:
 		return account.Verdict{Cause: account.UnknownUser, Detail: "the login is empty or holds control characters; the backend was not asked"}, nil
 	case password == "" || strings.IndexByte(password, 0) >= 0:
 		return account.Verdict{Cause: account.WrongPassword, Detail: "the password is empty or holds a NUL; the backend was not asked"}, nil
