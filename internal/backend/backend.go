@@ -183,7 +183,7 @@ func (b *Backend) ask(ctx context.Context, login string, question func(context.C
 		o = answered
 	case ctx.Err() == nil:
 		o = failed
-		if whole.Err() != nil {
+		if end, _ := whole.Deadline(); whole.Err() != nil || !time.Now().Before(end) {
 			err = fmt.Errorf("no answer within %v (timeout): %w", b.opt.Timeout, err)
 		}
 	}

@@ -113,9 +113,6 @@ func (l *dovecotLink) connect(ctx context.Context) (*dovecotConn, error) {
 	if l.tls != nil {
 		raw = tls.Client(raw, l.tls)
 	}
-	if end, ok := ctx.Deadline(); ok {
-		raw.SetDeadline(end)
-	}
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
 	c := &dovecotConn{raw: raw, timeout: l.timeout, waiting: make(map[string]chan dovecotAnswer)}
 	r := bufio.NewReaderSize(raw, maxDovecotLine)

@@ -117,11 +117,9 @@ func (d *ldapDialer) connectTo(ctx context.Context, u *url.URL) (_ *ldapConn, er
 }
 
 // within runs something on the connection until ctx ends; then the connection is
-// broken, which the library notices.
+// broken, which the library notices. (A deadline of the socket would come a moment
+// before ctx knows that its own has.)
 func (c *ldapConn) within(ctx context.Context, do func() error) error {
-	if end, ok := ctx.Deadline(); ok {
-		c.raw.SetDeadline(end)
-	}
 	stop := context.AfterFunc(ctx, func() { c.raw.SetDeadline(time.Unix(1, 0)) })
 	err := do()
 	if !stop() && err == nil {
