@@ -111,7 +111,9 @@ func TestVouches(t *testing.T) {
 	f := &fake{}
 	b := newBackend(opt, f)
 	for said, want := range map[string]string{"": "anna@example.org", " Bea@Example.ORG": "bea@example.org", "anna@example.net": "", "root": ""} {
-		f.answer = func(context.Context, string) (account.Verdict, error) { return account.Verdict{OK: true, Login: said}, nil }
+		f.answer = func(context.Context, string) (account.Verdict, error) {
+			return account.Verdict{OK: true, Login: said}, nil
+		}
 		v, err := b.Password(t.Context(), "Anna@example.org", "x", anna())
 		if want == "" && (err == nil || !strings.Contains(err.Error(), "none of the domains")) || want != "" && (err != nil || v.Login != want) {
 			t.Errorf("%q: %+v, %v", said, v, err)
@@ -142,9 +144,9 @@ func TestBreaker(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, rest := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		for _, rest := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
 			began, asked := time.Now(), f.asked.Load()
-			time.Sleep(rest*time.Second - time.Millisecond)
+			time.Sleep(time.Duration(rest)*time.Second - time.Millisecond)
 			if err := try(); err == nil || !strings.Contains(err.Error(), "tried again in 1ms; the last error: refused") {
 				t.Errorf("after %v: %v", time.Since(began), err)
 			}
@@ -214,7 +216,9 @@ func TestNoNews(t *testing.T) {
 			}
 			cancel()
 		}
-		f.answer = func(context.Context, string) (account.Verdict, error) { return account.Verdict{}, cannotTell("two of them") }
+		f.answer = func(context.Context, string) (account.Verdict, error) {
+			return account.Verdict{}, cannotTell("two of them")
+		}
 		for range 3 * tripAfter {
 			if _, err := b.Password(t.Context(), "anna@example.org", "x", anna()); err == nil || !strings.Contains(err.Error(), "two of them") {
 				t.Error(err)

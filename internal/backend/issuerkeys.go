@@ -121,7 +121,7 @@ func (k *issuerKeys) current() (s *keyset, fresh bool) {
 // renew reads the configuration anew and uses it at once; done says that this
 // came to something, or that there are no old keys to use instead. While somebody
 // else does it, old keys do.
-func (k *issuerKeys) renew(ctx context.Context, old *keyset, use func(*keyset) ([]byte, error)) (payload []byte, err error, done bool) { //nolint:revive // done says what the others are worth
+func (k *issuerKeys) renew(ctx context.Context, old *keyset, use func(*keyset) ([]byte, error)) (payload []byte, err error, done bool) {
 	if old == nil {
 		select {
 		case k.turn <- struct{}{}:

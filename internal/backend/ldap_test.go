@@ -329,24 +329,35 @@ func TestSearch(t *testing.T) {
 			heard    string
 		}{
 			{
-				"right", "right", anna_, ok(), account.Verdict{OK: true, Login: "anna@example.org"}, "",
+				"right", "right", anna_, ok(),
+				account.Verdict{OK: true, Login: "anna@example.org"},
+				"",
 				"bind cn=service s3cret; search dc=org (mail=anna@example.org); bind uid=anna,dc=org right; search uid=anna,dc=org (locked=TRUE)",
 			},
 			{
-				"wrong", "wrong", anna_, ok(), account.Verdict{Cause: account.WrongPassword, Detail: "the directory answered Invalid Credentials"}, "",
+				"wrong", "wrong", anna_, ok(),
+				account.Verdict{Cause: account.WrongPassword, Detail: "the directory answered Invalid Credentials"},
+				"",
 				"search dc=org (mail=anna@example.org); bind uid=anna,dc=org wrong",
 			},
 			{
-				"unknown, with as many round trips", "wrong", ok(), ok(), account.Verdict{Cause: account.UnknownUser, Detail: "the directory has no entry for the login"}, "",
+				"unknown, with as many round trips", "wrong", ok(), ok(),
+				account.Verdict{Cause: account.UnknownUser, Detail: "the directory has no entry for the login"},
+				"",
 				"search dc=org (mail=anna@example.org); bind cn=nobody-known-to-onward,dc=org wrong",
 			},
 			{
-				"disabled", "right", anna_, result{entries: []string{"uid=anna,dc=org"}, policy: -1},
-				account.Verdict{Cause: account.AccountDisabled, Proved: true, Detail: "the directory's entry is disabled (disabled_filter)"}, "", "search dc=org (mail=anna@example.org); bind uid=anna,dc=org right; search uid=anna,dc=org (locked=TRUE)",
+				"disabled", "right", anna_,
+				result{entries: []string{"uid=anna,dc=org"}, policy: -1},
+				account.Verdict{Cause: account.AccountDisabled, Proved: true, Detail: "the directory's entry is disabled (disabled_filter)"},
+				"", "search dc=org (mail=anna@example.org); bind uid=anna,dc=org right; search uid=anna,dc=org (locked=TRUE)",
 			},
 			{
-				"known by another name", "right", result{entries: []string{"uid=anna,dc=org|mail=bea@example.org"}, policy: -1}, ok(),
-				account.Verdict{OK: true, Login: "bea@example.org"}, "", "",
+				"known by another name", "right",
+				result{entries: []string{"uid=anna,dc=org|mail=bea@example.org"}, policy: -1},
+				ok(),
+				account.Verdict{OK: true, Login: "bea@example.org"},
+				"", "",
 			},
 			{"two", "right", result{entries: []string{"uid=anna,dc=org", "uid=bea,dc=org"}, policy: -1}, ok(), account.Verdict{}, "several entries match the login, among them uid=anna,dc=org and uid=bea,dc=org", ""},
 			{"more", "right", result{code: 4, entries: []string{"uid=anna,dc=org", "uid=bea,dc=org"}, policy: -1}, ok(), account.Verdict{}, "several entries match", ""},

@@ -47,7 +47,7 @@ func (d *ldapDialer) connect(ctx context.Context) (*ldapConn, error) {
 		if end, ok := ctx.Deadline(); ok && i+1 < len(d.servers) {
 			var cancel context.CancelFunc
 			share, cancel = context.WithTimeout(ctx, time.Until(end)/time.Duration(len(d.servers)-i))
-			defer cancel() //nolint:revive // few servers
+			defer cancel() // there are few servers
 		}
 		c, err := d.connectTo(share, d.servers[at])
 		if err == nil {

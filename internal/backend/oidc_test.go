@@ -57,7 +57,11 @@ func (s signer) jwk() map[string]any {
 	case *rsa.PublicKey:
 		return map[string]any{"kty": "RSA", "kid": s.kid, "use": "sig", "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes())}
 	case *ecdsa.PublicKey:
-		return map[string]any{"kty": "EC", "kid": s.kid, "crv": "P-256", "x": b64(k.X.FillBytes(make([]byte, 32))), "y": b64(k.Y.FillBytes(make([]byte, 32)))}
+		point, err := k.Bytes() // 4, x, y
+		if err != nil {
+			panic(err)
+		}
+		return map[string]any{"kty": "EC", "kid": s.kid, "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}
 	}
 	return nil
 }

@@ -89,8 +89,11 @@ func jwk(kid string, k crypto.Signer) map[string]string {
 	if p, ok := k.Public().(*rsa.PublicKey); ok {
 		return map[string]string{"kty": "RSA", "kid": kid, "n": b64(p.N.Bytes()), "e": b64(big.NewInt(int64(p.E)).Bytes())}
 	}
-	p := k.Public().(*ecdsa.PublicKey)
-	return map[string]string{"kty": "EC", "crv": "P-256", "kid": kid, "x": b64(p.X.FillBytes(make([]byte, 32))), "y": b64(p.Y.FillBytes(make([]byte, 32)))}
+	point, err := k.Public().(*ecdsa.PublicKey).Bytes() // 4, x, y
+	if err != nil {
+		panic(err)
+	}
+	return map[string]string{"kty": "EC", "crv": "P-256", "kid": kid, "x": b64(point[1:33]), "y": b64(point[33:])}
 }
 
 // rotate puts a new key in the place of all.
