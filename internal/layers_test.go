@@ -66,6 +66,7 @@ func owners() map[string]string {
 		"github.com/d--j/go-milter":     "milter",
 		"github.com/go-ldap/ldap":       "backend",
 		"github.com/coreos/go-oidc":     "backend",
+		"github.com/go-jose/go-jose":    "backend",
 	}
 }
 

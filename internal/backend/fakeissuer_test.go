@@ -105,6 +105,7 @@ type fakeIssuer struct {
 	asked   map[string]int
 	opaque  map[string]map[string]any
 	jwksRaw string
+	slow    time.Duration // how long keys are on their way
 }
 
 func (f *fakeIssuer) set(do func()) {
@@ -143,6 +144,11 @@ func (f *fakeIssuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		keys := []map[string]any{{"kty": "OKP", "crv": "X448", "kid": "strange", "x": "AA"}}
 		for _, k := range f.keys {
 			keys = append(keys, k.jwk())
+		}
+		if f.slow > 0 {
+			f.mu.Unlock()
+			time.Sleep(f.slow)
+			f.mu.Lock()
 		}
 		json.NewEncoder(w).Encode(map[string]any{"keys": keys})
 	case "/realms/mail/introspect":

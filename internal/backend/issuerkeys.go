@@ -183,11 +183,9 @@ func (k *issuerKeys) discover(ctx context.Context) (*keyset, error) {
 			return nil, fmt.Errorf("the issuer's configuration: %w", err)
 		}
 	}
-	seldom := *k.client
-	seldom.Transport = &seldomTransport{next: k.client.Transport, left: keysBurst, since: time.Now()}
-	remote := oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), &seldom), more.JWKS)
+	ring := &keyring{client: k.client, url: more.JWKS, turn: make(chan struct{}, 1), left: keysBurst, since: time.Now()}
 	return &keyset{
-		verifier: oidc.NewVerifier(k.issuer, keyring{remote}, &oidc.Config{
+		verifier: oidc.NewVerifier(k.issuer, ring, &oidc.Config{
 			SupportedSigningAlgs: algorithms(),
 			// These are judged by ourselves, so that each has its cause.
 			SkipClientIDCheck: true, SkipExpiryCheck: true, SkipIssuerCheck: true,
@@ -218,53 +216,6 @@ type signature struct {
 }
 
 type signatureKey struct{}
-
-// keyring notes what came of looking at signatures.
-type keyring struct{ *oidc.RemoteKeySet }
-
-// VerifySignature implements oidc.KeySet. The library wraps what goes wrong while
-// it reads keys, and nothing else; a test holds it to that.
-func (k keyring) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	payload, err := k.RemoteKeySet.VerifySignature(ctx, token)
-	if sig, ok := ctx.Value(signatureKey{}).(*signature); ok {
-		if sig.payload = payload; errors.Unwrap(err) != nil {
-			sig.trouble = err
-		} else if ctx.Err() != nil {
-			sig.trouble = ctx.Err()
-		}
-	}
-	return payload, err
-}
-
-// errSeldom is why keys were not read.
-var errSeldom = errors.New("the issuer's keys were read a moment ago, and none of them is the token's")
-
-// seldomTransport lets a request through now and then.
-type seldomTransport struct {
-	next http.RoundTripper
-
-	mu    sync.Mutex // guards the rest
-	left  int
-	since time.Time
-}
-
-// RoundTrip implements http.RoundTripper.
-func (s *seldomTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	s.mu.Lock()
-	if more := int(time.Since(s.since) / keysEach); more > 0 {
-		s.left = min(s.left+more, keysBurst)
-		s.since = time.Now()
-	}
-	ok := s.left > 0
-	if ok {
-		s.left--
-	}
-	s.mu.Unlock()
-	if !ok {
-		return nil, undecided{errSeldom}
-	}
-	return s.next.RoundTrip(r)
-}
 
 // issuerTransport bounds what is read, and notes how the issuer's clock stands.
 type issuerTransport struct {

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -158,8 +159,58 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestKeysUnreadable: a token is not wrong because keys cannot be read. The words
-// of the library are held to what keyring makes of them.
+// TestRotationMeanwhile: keys that were being read before a token came do not make
+// it wrong.
+func TestRotationMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, b := oidcWorld(t, nil)
+		old, fresh := f.keys[0], ecSigner(t, "two")
+		if v, err := b.Token(t.Context(), old.sign(t, good()), "", anna()); err != nil || !v.OK {
+			t.Fatalf("%+v, %v", v, err)
+		}
+		f.set(func() { f.slow = time.Second })
+		ends := make(chan string, 2)
+		ask := func(name string, s signer) {
+			token := s.sign(t, good())
+			go func() {
+				v, err := b.Token(t.Context(), token, "", anna())
+				ends <- fmt.Sprint(name, " ", v.OK, " ", err)
+			}()
+			synctest.Wait()
+		}
+		ask("junk", ecSigner(t, "junk")) // its reading has the old keys already
+		f.set(func() { f.keys = []signer{fresh} })
+		ask("fresh", fresh)
+		for _, want := range []string{"junk false <nil>", "fresh true <nil>"} {
+			if got := <-ends; got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	})
+}
+
+func TestParseKeys(t *testing.T) {
+	one := ecSigner(t, "one").jwk()
+	for name, tt := range map[string]struct {
+		set  any
+		want int
+	}{
+		"a strange one beside it": {[]any{map[string]any{"kty": "XX"}, one}, 1},
+		"for encryption":          {[]any{map[string]any{"kty": "EC", "crv": "P-256", "x": one["x"], "y": one["y"], "use": "enc"}}, 0},
+		"symmetric":               {[]any{map[string]any{"kty": "oct", "k": "AAAA"}}, 0},
+		"none":                    {[]any{}, 0},
+	} {
+		text, err := json.Marshal(map[string]any{"keys": tt.set})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := parseKeys(text); len(keys) != tt.want || (err == nil) != (tt.want > 0) {
+			t.Errorf("%s: %d keys, %v", name, len(keys), err)
+		}
+	}
+}
+
+// TestKeysUnreadable: a token is not wrong because keys cannot be read.
 func TestKeysUnreadable(t *testing.T) {
 	for name, breakIt := range map[string]func(*fakeIssuer){
 		"configuration": func(f *fakeIssuer) { f.status = 503 },
