@@ -59,7 +59,7 @@ deadcode:
 	if [ -n "$$found" ]; then echo "$$found" >&2; exit 1; fi
 
 # The packages where goroutines meet. A package of the list that is not there is left out.
-RACY := dns account queue transaction smtpd intake deliver store control web onward smtptest
+RACY := dns account backend queue transaction smtpd intake deliver store control web onward smtptest
 
 race:
 	CGO_ENABLED=1 $(GO) test -race -short $$(for p in $(RACY); do if compgen -G "internal/$$p/*.go" >/dev/null; then echo ./internal/$$p/...; fi; done)

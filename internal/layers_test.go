@@ -41,7 +41,7 @@ func layers() []layer {
 		{name: "3 rules", packages: []string{"mailauth", "dsn", "explain"}, pure: true},
 		{name: "4 state", packages: []string{"recipient", "account", "config", "queue", "transaction"}},
 		{name: "5 engines", packages: []string{"smtpd", "intake", "deliver"}, strange: true},
-		{name: "6 adapters", packages: []string{"store", "milter", "control", "web", "site"}},
+		{name: "6 adapters", packages: []string{"store", "milter", "backend", "control", "web", "site"}},
 		{name: "7 assembly", packages: []string{"onward", "demo"}},
 	}
 }
@@ -64,6 +64,9 @@ func owners() map[string]string {
 		"github.com/jackc/pgx":          "store",
 		"github.com/miekg/dns":          "dns",
 		"github.com/d--j/go-milter":     "milter",
+		"github.com/go-ldap/ldap":       "backend",
+		"github.com/coreos/go-oidc":     "backend",
+		"github.com/go-jose/go-jose":    "backend",
 	}
 }
 

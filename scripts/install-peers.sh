@@ -5,7 +5,7 @@
 #
 # Debian packages: swaks (with its TLS module), postfix (for smtp-source, smtp-sink and a next hop), python3, openssl, msmtp,
 # curl, s-nail, git send-email, gsasl, Perl's Net::SMTP with TLS and logins, opendkim (as a milter),
-# dovecot-core, apache2-utils and whois (for doveadm pw, htpasswd and mkpasswd), chromium. npm: nodemailer, into test/peers/nodemailer/node_modules, and puppeteer-core with axe-core, into
+# slapd and dovecot-core (who know passwords), apache2-utils and whois (for htpasswd and mkpasswd), chromium. npm: nodemailer, into test/peers/nodemailer/node_modules, and puppeteer-core with axe-core, into
 # test/peers/browser/node_modules, as the package-lock.json of each folder says.
 # Nothing is configured and no daemon is started: the tests start what they need on loopback, from folders of their own.
 # What is there already is left alone, so a second run takes a second.
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 packages=(swaks libnet-ssleay-perl postfix python3 openssl ca-certificates procps chromium
 	msmtp curl s-nail git git-email libio-socket-ssl-perl libauthen-sasl-perl gsasl opendkim opendkim-tools
-	dovecot-core apache2-utils whois)
+	slapd dovecot-core apache2-utils whois)
 
 missing=()
 for package in "${packages[@]}"; do
@@ -44,9 +44,10 @@ if [ "${#missing[@]}" -gt 0 ]; then
 		chmod 755 "$policy"
 	fi
 	apt-get -qq -o DPkg::Lock::Timeout=300 update
-	# Answers the one question that postfix's installation asks: write no configuration.
+	# Answers the questions that the installations of postfix and slapd ask: write no configuration.
 	if command -v debconf-set-selections >/dev/null; then
 		echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
+		echo "slapd slapd/no_configuration boolean true" | debconf-set-selections
 	fi
 	apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
@@ -61,4 +62,4 @@ for peer in test/peers/nodemailer test/peers/browser; do
 	fi
 done
 
-echo "peers: $(swaks --version | head -n 1), postfix $(postconf -d -h mail_version), $(python3 --version), nodemailer $(node -p "require('./test/peers/nodemailer/node_modules/nodemailer/package.json').version"), $(chromium --version 2>/dev/null | head -n 1)"
+echo "peers: $(swaks --version | head -n 1), postfix $(postconf -d -h mail_version), $(python3 --version), slapd $(dpkg-query -W -f '${Version}' slapd), dovecot $(dovecot --version), nodemailer $(node -p "require('./test/peers/nodemailer/node_modules/nodemailer/package.json').version"), $(chromium --version 2>/dev/null | head -n 1)"

@@ -17,15 +17,16 @@ import (
 )
 
 type accountCmd struct {
-	Add         accountAddCmd     `cmd:"" help:"Make an account."`
-	Import      accountImportCmd  `cmd:"" help:"Make accounts of a file of Dovecot, Apache or CSV; their passwords stay."`
-	Passwd      accountPasswdCmd  `cmd:"" help:"Change the main password."`
-	Disable     accountDisableCmd `cmd:"" help:"Let an account log in no more."`
-	Enable      accountEnableCmd  `cmd:"" help:"Let a disabled account log in again."`
-	List        accountListCmd    `cmd:"" help:"List accounts."`
-	Remove      accountRemoveCmd  `cmd:"" help:"Remove an account with its app passwords."`
-	Failures    failuresCmd       `cmd:"" help:"List rejected logins with their true causes."`
-	AppPassword appPasswordCmd    `cmd:"" help:"Passwords for one device or program each."`
+	Add          accountAddCmd     `cmd:"" help:"Make an account."`
+	Import       accountImportCmd  `cmd:"" help:"Make accounts of a file of Dovecot, Apache or CSV; their passwords stay."`
+	Passwd       accountPasswdCmd  `cmd:"" help:"Change the main password."`
+	Disable      accountDisableCmd `cmd:"" help:"Let an account log in no more."`
+	Enable       accountEnableCmd  `cmd:"" help:"Let a disabled account log in again."`
+	List         accountListCmd    `cmd:"" help:"List accounts."`
+	Remove       accountRemoveCmd  `cmd:"" help:"Remove an account with its app passwords."`
+	Failures     failuresCmd       `cmd:"" help:"List rejected logins with their true causes."`
+	CheckBackend checkBackendCmd   `cmd:"" help:"Ask a login backend about one login, and tell what it says."`
+	AppPassword  appPasswordCmd    `cmd:"" help:"Passwords for one device or program each."`
 }
 
 func (*accountCmd) Examples() []string {
@@ -83,8 +84,11 @@ func (p *program) accountDone(a control.AccountInfo, what string) error {
 const maxPasswordLine = account.MaxPassword + 2
 
 // passwordLine reads the first line of standard input.
-func (p *program) passwordLine() (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(p.stdin, maxPasswordLine+1)).ReadString('\n')
+func (p *program) passwordLine() (string, error) { return p.secretLine(maxPasswordLine) }
+
+// secretLine reads the first line of standard input, at most so many octets.
+func (p *program) secretLine(most int64) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(p.stdin, most+1)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password from standard input: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/onwardmail/onward/internal/config"
 	"github.com/onwardmail/onward/internal/control"
+	"github.com/onwardmail/onward/internal/onward"
 )
 
 type statusCmd struct{}
@@ -120,6 +121,9 @@ func (*checkConfigCmd) Examples() []string {
 func (*checkConfigCmd) Run(p *program) error {
 	c, err := p.configuration()
 	if err != nil {
+		return err
+	}
+	if err := onward.CheckBackends(c, p.Config); err != nil {
 		return err
 	}
 	if p.JSON {

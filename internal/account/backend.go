@@ -25,6 +25,26 @@ type Backend interface {
 	Token(ctx context.Context, token, login string, client Client) (Verdict, error)
 }
 
+// An Issuer is a Backend whose tokens come from somewhere that clients can be
+// told of.
+type Issuer interface {
+	Backend
+	// Issued reports whether a token says that it comes from there, and is true of
+	// a token that says nothing. It proves nothing and does not block: it chooses
+	// whom to ask where there are several.
+	Issued(token string) bool
+	// Discovery is what a client without a good token is told.
+	Discovery() Discovery
+}
+
+// Discovery is where tokens come from (rfc7628#3.2.2).
+type Discovery struct {
+	// OpenIDConfiguration is the URL of the issuer's openid-configuration.
+	OpenIDConfiguration string
+	// Scope is what a token must be good for, "" for anything.
+	Scope string
+}
+
 // Verdict is what a backend found.
 type Verdict struct {
 	// OK says that the secret is right, and that it is good for Login.
@@ -34,6 +54,10 @@ type Verdict struct {
 	// causes of tokens. Backends that do not tell unknown users from wrong
 	// passwords say WrongPassword.
 	Cause Cause
+	// Proved says that the secret was right and the login is refused all the same.
+	// Without it the client must not hear of AccountDisabled: a backend may find
+	// that before it looks at the secret.
+	Proved bool
 	// Detail is what the backend said, for the owner and administrators: at most
 	// 200 printable characters.
 	Detail string

@@ -46,6 +46,9 @@ type Result struct {
 	Cause      Cause
 	// Reference leads the owner to the cause.
 	Reference string
+	// Unproved says that AccountDisabled was found before the secret was looked at,
+	// so that the client must not hear of it.
+	Unproved bool
 	// Until is when a client that was refused as Slowed may come again.
 	Until time.Time
 	// Err is the trouble behind BackendDown, for the log.
@@ -148,6 +151,7 @@ type attempt struct {
 	// credential names what is tried.
 	credential string
 	detail     string
+	unproved   bool // see Result.Unproved
 }
 
 // admit says what speaks against a login whose secret was right; "" if nothing
@@ -277,12 +281,14 @@ func (c *Checker) mainPassword(ctx context.Context, a *attempt, isApp bool) (rig
 // gets an account.
 func (c *Checker) vouched(ctx context.Context, a *attempt, b Backend, v Verdict) (right bool, why Cause, err error) {
 	a.detail = clip(v.Detail, maxDetail)
+	a.unproved = !v.Proved
 	if !v.OK {
 		if v.Cause == "" {
 			v.Cause = WrongPassword
 		}
 		return false, v.Cause, nil
 	}
+	a.unproved = false
 	login := NormalizeLogin(v.Login)
 	if login == "" {
 		login = a.login

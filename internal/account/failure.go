@@ -48,7 +48,7 @@ func (c *Checker) failed(a *attempt, cause Cause) Result {
 			f.AppPasswordEnd, f.Detail = p.Suspended, p.SuspendedWhy
 		}
 	}
-	r := Result{Cause: cause, Reference: f.Reference}
+	r := Result{Cause: cause, Reference: f.Reference, Unproved: a.unproved}
 	if cause == WrongPassword && a.acc != nil && a.acc.Hash != "" && c.after.add(c, job{attempt: *a, failure: f}) {
 		return r // it is noted when more is known of it
 	}

@@ -12,23 +12,17 @@ import (
 	"github.com/onwardmail/onward/internal/sasl"
 )
 
-// Hints is what a backend of tokens tells clients that come without a good one
-// (rfc7628#3.2.2).
-type Hints struct {
-	Scope               string
-	OpenIDConfiguration string
-}
-
 // judgement is what a mechanism may tell a client that is rejected: nothing that
-// depends on the account.
+// depends on the account (rfc7628#3.2.2).
 func (p *policy) judgement(cause Cause) sasl.Judgement {
 	if cause == "" {
 		return sasl.Judgement{}
 	}
 	j := sasl.Judgement{Status: "invalid_token"}
 	for _, b := range p.Backends {
-		if h, ok := b.(interface{ Hints() Hints }); ok && b.Tokens() {
-			j.Scope, j.OpenIDConfiguration = h.Hints().Scope, h.Hints().OpenIDConfiguration
+		if i, ok := b.(Issuer); ok && b.Tokens() {
+			d := i.Discovery()
+			j.Scope, j.OpenIDConfiguration = d.Scope, d.OpenIDConfiguration
 			break
 		}
 	}
@@ -43,6 +37,9 @@ func (c *Checker) token(ctx context.Context, a *attempt) Result {
 	var trouble error
 	for _, b := range a.policy.Backends {
 		if !b.Tokens() || a.login != "" && !b.Serves(a.login) {
+			continue
+		}
+		if i, ok := b.(Issuer); ok && !i.Issued(a.cred.Secret) {
 			continue
 		}
 		v, err := b.Token(ctx, a.cred.Secret, a.login, a.client)

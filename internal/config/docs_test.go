@@ -42,7 +42,7 @@ func TestDocumentation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	marked := regexp.MustCompile(`(?s)<!-- keys: ([a-z]*) ?-->\n(.*?)<!-- end -->`)
+	marked := regexp.MustCompile(`(?s)<!-- keys: ([a-z.]*) ?-->\n(.*?)<!-- end -->`)
 	seen, known := make(map[string]bool), make(map[string]bool)
 	fresh := marked.ReplaceAllStringFunc(string(text), func(part string) string {
 		m := marked.FindStringSubmatch(part)

@@ -11,7 +11,7 @@ import (
 
 // Key describes one key of the file, for people and for the tests of the documentation.
 type Key struct {
-	Name    string // with its section: "limits.message_size"; of routes "routes.DOMAIN" and "routes.DOMAIN.host"
+	Name    string // with its section: "limits.message_size"; of routes "routes.DOMAIN" and "routes.DOMAIN.host", of backends "login.backends.NAME"
 	Type    string
 	Default string // in TOML, or in words if there is none in TOML
 	Allowed string
@@ -19,8 +19,11 @@ type Key struct {
 	Doc     string // one sentence
 }
 
-// Section returns the part of the name before the dot, or "".
+// Section returns the part of the name before the dot, or ""; backends are a section of their own.
 func (k Key) Section() string {
+	if strings.HasPrefix(k.Name, backendSection+".") {
+		return backendSection
+	}
 	section, _, found := strings.Cut(k.Name, ".")
 	if !found {
 		return ""
@@ -31,11 +34,12 @@ func (k Key) Section() string {
 // Keys returns all keys of the file in the order of the documentation.
 func Keys() []Key {
 	all := specs()
-	keys := make([]Key, 0, len(all)+len(routeKeys()))
+	keys := make([]Key, 0, len(all)+len(routeKeys())+len(backendSpecs())+1)
 	for _, s := range all {
 		keys = append(keys, s.Key)
 	}
-	return append(keys, routeKeys()...)
+	keys = append(keys, routeKeys()...)
+	return append(keys, backendKeys()...)
 }
 
 // spec is a key and where its value goes.

@@ -21,7 +21,7 @@ import (
 // MaxFile is the size of a configuration file that is read, in octets: room for some ten thousand routes.
 const MaxFile = 1 << 20
 
-// maxDepth is how deeply tables and lists of the file may stand in one another. The deepest that has a meaning is 3.
+// maxDepth is how deeply tables and lists of the file may stand in one another. The deepest that has a meaning is 4.
 const maxDepth = 8
 
 // Source is what Load reads, and what it cannot know by itself.
@@ -194,6 +194,10 @@ func (l *loader) decode(tree map[string]any) {
 		if v, given := table[name]; ok {
 			l.take(s, v, given)
 		}
+	}
+	known["login"] = append(known["login"], "backends")
+	if table, ok := l.section(tree, "login"); ok {
+		l.backends(table)
 	}
 	known["routes"] = nil
 	if table, ok := l.section(tree, "routes"); ok {

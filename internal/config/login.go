@@ -11,6 +11,7 @@ type Login struct {
 	Hashing       int    // argon2 computations at a time; 0: half of the processors
 	Argon2Memory  int64  // octets
 	Argon2Passes  int
+	Backends      []Backend // by name, those for every domain last
 }
 
 // Values of Login.SCRAM.

@@ -61,6 +61,8 @@ type Options struct {
 	Intake transaction.Handler
 	// MaxSize is the largest message in octets; nil: MaxSubmission.
 	MaxSize func() int64
+	// Backends are who else knows secrets; nil: nobody.
+	Backends func() ([]account.Backend, error)
 	// AppPasswordKey is the key of account.AppPasswordMAC.
 	AppPasswordKey []byte
 	// Secrets says how secrets are kept; nil: as by default.

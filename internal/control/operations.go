@@ -98,6 +98,8 @@ var (
 	ListAppPasswords  = Operation[AccountName, []AppPasswordInfo]{"account.app-password.list", (*Service).ListAppPasswords}
 	RevokeAppPassword = Operation[RevokeRequest, AppPasswordInfo]{"account.app-password.revoke", (*Service).RevokeAppPassword}
 
+	CheckBackend = Operation[BackendRequest, BackendAnswer]{"account.check-backend", (*Service).CheckBackend}
+
 	ListQueue   = Operation[QueueFilter, []QueueItem]{"queue.list", (*Service).ListQueue}
 	ShowQueue   = Operation[QueueShowRequest, QueueMessage]{"queue.show", (*Service).ShowQueue}
 	ChangeQueue = Operation[QueueChange, QueueChanged]{"queue.change", (*Service).ChangeQueue}
@@ -112,6 +114,7 @@ func entries() []entry {
 		PutAddress.entry(), ShowAddress.entry(), ListAddresses.entry(), RemoveAddress.entry(),
 		AddAccount.entry(), SetPassword.entry(), EnableAccount.entry(), ListAccounts.entry(), RemoveAccount.entry(),
 		ListFailures.entry(), ExplainLogin.entry(), ImportAccounts.entry(),
+		CheckBackend.entry(),
 		AddAppPassword.entry(), ListAppPasswords.entry(), RevokeAppPassword.entry(),
 		ListQueue.entry(), ShowQueue.entry(), ChangeQueue.entry(), ShowLog.entry(),
 	}

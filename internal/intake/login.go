@@ -97,7 +97,9 @@ func (e *exchange) Next(ctx context.Context, response []byte) transaction.Answer
 	log.Info("login rejected", "session", p.Session, "cause", string(res.Cause), "mechanism", e.mechanism, "reference", res.Reference, "remote", remote)
 	switch res.Cause {
 	case account.AccountDisabled:
-		return transaction.Answer{Reply: reply.AccountDisabled()}
+		if !res.Unproved {
+			return transaction.Answer{Reply: reply.AccountDisabled()}
+		}
 	case account.Malformed, account.Base64Twice:
 		if a.Malformed {
 			return transaction.Answer{Reply: reply.AuthMalformed(e.mechanism)}

@@ -34,13 +34,13 @@ func (s *Server) secretsOf(c *config.Config) account.SecretPolicy {
 }
 
 // loginPolicy says how logins are checked.
-func (s *Server) loginPolicy(c *config.Config) (account.Policy, error) {
+func (s *Server) loginPolicy(c *config.Config, backends []account.Backend) (account.Policy, error) {
 	cas, err := clientCAs(c.Login.ClientCA)
 	if err != nil {
 		return account.Policy{}, err
 	}
 	return account.Policy{
-		Secrets: s.secretsOf(c), SCRAM: account.SCRAM(c.Login.SCRAM), ClearLoopback: c.Login.ClearLoopback, ClientCAs: cas,
+		Secrets: s.secretsOf(c), SCRAM: account.SCRAM(c.Login.SCRAM), ClearLoopback: c.Login.ClearLoopback, ClientCAs: cas, Backends: backends,
 	}, nil
 }
 

@@ -36,7 +36,8 @@ func (s *Server) openControl() error {
 	s.control = control.New(control.Options{
 		Recipients: s.directory, Accounts: s.directory, Queue: s.queue, Resolver: s.resolver, Intake: s.handler,
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), Secrets: s.secrets, Settle: s.checker.Settle, Random: rand.Reader,
-		Runner: running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
+		Backends: s.loginBackends,
+		Runner:   running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
 	})
 	return nil
 }
@@ -122,6 +123,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 		AppPasswordKey: keys.Key(store.KeyAppPassword), Random: rand.Reader,
 		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: func(context.Context) {},
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
+		Backends: func() ([]account.Backend, error) { return makeBackends(c, nil) },
 	}), release, nil
 }
 

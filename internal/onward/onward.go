@@ -123,6 +123,7 @@ type Server struct {
 	external       atomic.Bool // clients on the ports of users are asked for certificates
 	checker        *account.Checker
 	low            *diskWatch
+	logins         atomic.Pointer[[]account.Backend] // who is asked about secrets besides ourselves
 
 	mu     sync.Mutex // guards config
 	config *config.Config
@@ -175,7 +176,12 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 	if err != nil {
 		return s, err
 	}
-	logins, err := s.loginPolicy(c)
+	backends, err := s.backends(c)
+	if err != nil {
+		return s, err
+	}
+	s.useBackends(backends)
+	logins, err := s.loginPolicy(c, backends)
 	if err != nil {
 		return s, err
 	}
@@ -392,6 +398,7 @@ func (s *Server) close() {
 		s.checker.Settle(ctx)
 		cancel()
 	}
+	s.useBackends(nil)
 	if s.directory != nil {
 		if err := s.directory.Close(); err != nil {
 			s.log.Error("close the directory", "error", err)
@@ -427,13 +434,19 @@ func (s *Server) Reload() error {
 	if err != nil {
 		return fmt.Errorf("the configuration is not changed: %w", err)
 	}
-	logins, err := s.loginPolicy(c)
+	backends, err := s.backends(c)
 	if err != nil {
+		return fmt.Errorf("the configuration is not changed: %w", err)
+	}
+	logins, err := s.loginPolicy(c, backends)
+	if err != nil {
+		closeBackends(backends)
 		return fmt.Errorf("the configuration is not changed: %w", err)
 	}
 	s.certs.Store(&certs)
 	s.checker.SetPolicy(logins)
 	s.external.Store(c.Login.External)
+	s.useBackends(backends)
 	s.config = c
 	s.low.least.Store(c.Limits.FreeDisk)
 	if s.opt.Level != nil {

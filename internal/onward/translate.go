@@ -316,7 +316,7 @@ func needRestart(old, now *config.Config) []string {
 	}
 	var keys []string
 	for _, v := range now.Settings() {
-		if strings.HasPrefix(v.Key, "routes.") || reloadable[v.Key] || was[v.Key] == v.Value {
+		if strings.HasPrefix(v.Key, "routes.") || strings.HasPrefix(v.Key, "login.backends.") || reloadable[v.Key] || was[v.Key] == v.Value {
 			continue
 		}
 		keys = append(keys, v.Key)
