@@ -34,6 +34,7 @@ type Config struct {
 	DNS       DNS
 	Queue     Queue
 	Limits    Limits
+	Login     Login
 	Delivery  Delivery
 	User      User
 	Mailboxes Mailboxes

@@ -77,7 +77,7 @@ const (
 
 // specs is the table of all keys but those of routes.
 func specs() []spec {
-	return slices.Concat(serverSpecs(), pathSpecs(), limitSpecs(), checkSpecs(), restSpecs())
+	return slices.Concat(serverSpecs(), pathSpecs(), limitSpecs(), loginSpecs(), checkSpecs(), restSpecs())
 }
 
 // serverSpecs are the keys that say who the server is and where it listens.
