@@ -108,7 +108,7 @@ func TestDefaults(t *testing.T) {
 			},
 			Expire: 5 * 24 * time.Hour, DelayNotice: 4 * time.Hour,
 		},
-		Login:  usualLogin(),
+		Login: usualLogin(),
 		Limits: Limits{
 			MessageSize: 50_000_000, Recipients: 1000, Messages: 1000, ConnectionsPerNetwork: 500, ConnectionRate: 300, Receiving: 1000, Block: 5 * time.Minute, Known: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Connections: 1000, ConnectionsPerAddress: 250, Errors: 20,
 			FreeDisk: 200_000_000, CommandTimeout: 5 * time.Minute, DataTimeout: 5 * time.Minute,
@@ -174,7 +174,7 @@ func TestGood(t *testing.T) {
 		Queue: Queue{
 			Retry: []time.Duration{100 * time.Millisecond, 90 * time.Minute}, Expire: 14 * 24 * time.Hour,
 		},
-		Login:  usualLogin(),
+		Login: usualLogin(),
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 100, Messages: 1000, ConnectionsPerNetwork: 500, ConnectionRate: 300, Receiving: 1000, Block: 5 * time.Minute, Known: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Connections: 50, ConnectionsPerAddress: 5, Errors: 3,
 			FreeDisk: 0, CommandTimeout: time.Minute, DataTimeout: 2 * time.Minute,
