@@ -38,14 +38,13 @@ type AlarmRules struct {
 	Unknown int
 }
 
-const (
-	// leastDays is how many days of sending it takes to know what is usual.
-	leastDays = 3
-	// strictFor is how long the strict limits hold after an alarm about a secret
-	// that is not suspended, and how long sudden volume is let be after somebody
-	// said that all is well.
-	strictFor = 24 * time.Hour
-)
+// leastDays is how many days of sending it takes to know what is usual.
+const leastDays = 3
+
+// StrictFor is how long strict limits hold after an alarm about a secret that is
+// not suspended, and how long sudden volume is let be after somebody said that
+// all is well.
+const StrictFor = 24 * time.Hour
 
 // StrictLimits bind, after an alarm and for a day, a secret that is not
 // suspended, such as the main password: enough for a person who writes by hand,
@@ -171,7 +170,7 @@ func (t *Tally) newNetworks(now time.Time) int {
 // alarmed raises an alarm of one kind if there is reason to, and none was raised
 // within the last day.
 func (t *Tally) alarmed(kind AlarmKind, r AlarmRules, from netip.Addr, now time.Time) {
-	if t.Alarm != nil && now.Before(t.Alarm.At.Add(strictFor)) {
+	if t.Alarm != nil && now.Before(t.Alarm.At.Add(StrictFor)) {
 		return
 	}
 	a := &Alarm{Kind: kind, At: now, From: from.Unmap()}
@@ -186,7 +185,7 @@ func (t *Tally) alarmed(kind AlarmKind, r AlarmRules, from netip.Addr, now time.
 		}
 	case SuddenVolume:
 		a.Count = t.MessagesDay.sum(day(), now)
-		if r.TimesUsual <= 0 || a.Count <= r.Messages || now.Before(t.Resumed.Add(strictFor)) {
+		if r.TimesUsual <= 0 || a.Count <= r.Messages || now.Before(t.Resumed.Add(StrictFor)) {
 			return
 		}
 		usual, days := t.Days.usual(now)

@@ -193,8 +193,12 @@ type Sending struct {
 	limit Limits // the account's
 	to    []uint64
 	fresh map[uint64]struct{} // those of to that are new
-	grown int                 // known addresses added
-	dirty bool                // something has changed that was not handed on
+	asked struct {            // the last Recipient
+		hash uint64
+		new  bool
+	}
+	grown int  // known addresses added
+	dirty bool // something has changed that was not handed on
 	begun time.Time
 	// taken is when counts were counted, until they are settled.
 	taken  time.Time
@@ -218,7 +222,7 @@ func (x *Sending) own(t *Tally, now time.Time) Limits {
 	switch {
 	case x.who.App != nil:
 		return x.who.App.Limits
-	case t.Alarm != nil && now.Before(t.Alarm.At.Add(strictFor)):
+	case t.Alarm != nil && now.Before(t.Alarm.At.Add(StrictFor)):
 		return StrictLimits()
 	}
 	return Limits{}
@@ -296,8 +300,8 @@ func (x *Sending) Acted(a *Alarm, done bool) {
 	x.keep(nil)
 }
 
-// Recipient says whether the transaction may have one more recipient, and if so
-// notes it.
+// Recipient says whether the transaction may have one more recipient. If it gets
+// it, Accepted says so.
 func (x *Sending) Recipient(to address.Mailbox, now time.Time) *Exceeded {
 	h := x.m.hash(x.s.login, to)
 	x.s.mu.Lock()
@@ -310,17 +314,20 @@ func (x *Sending) Recipient(to address.Mailbox, now time.Time) *Exceeded {
 	if !known {
 		fresh++
 	}
-	if over := x.exceeded(0, len(x.to)+1, fresh, now); over != nil {
-		return over
+	x.asked.hash, x.asked.new = h, !known
+	return x.exceeded(0, len(x.to)+1, fresh, now)
+}
+
+// Accepted notes the recipient that Recipient was asked about last.
+func (x *Sending) Accepted() {
+	x.to = append(x.to, x.asked.hash)
+	if !x.asked.new {
+		return
 	}
-	x.to = append(x.to, h)
-	if !known {
-		if x.fresh == nil {
-			x.fresh = make(map[uint64]struct{})
-		}
-		x.fresh[h] = struct{}{}
+	if x.fresh == nil {
+		x.fresh = make(map[uint64]struct{})
 	}
-	return nil
+	x.fresh[x.asked.hash] = struct{}{}
 }
 
 // Unknown notes a recipient that does not exist, which may raise an alarm.
@@ -392,7 +399,7 @@ func (x *Sending) FirstToday(now time.Time) bool {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
 	t := x.s.tally("")
-	if now.Before(t.Told.Add(strictFor)) {
+	if now.Before(t.Told.Add(StrictFor)) {
 		return false
 	}
 	t.Told, x.dirty = now, true
@@ -462,7 +469,7 @@ func (m *Meter) Usage(ctx context.Context, a *Account, now time.Time) ([]Usage, 
 		if c.Alarm != nil {
 			copied := *c.Alarm
 			u.Alarm = &copied
-			u.Strict = now.Before(copied.At.Add(strictFor))
+			u.Strict = now.Before(copied.At.Add(StrictFor))
 		}
 		slices.SortFunc(u.Networks, func(a, b Network) int { return b.Last.Compare(a.Last) })
 		all = append(all, u)

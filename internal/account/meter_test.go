@@ -90,7 +90,9 @@ func (tr *traveller) send(names ...string) string {
 	over, suspended := x.Begin(tr.now)
 	for _, n := range names {
 		if over == nil && !suspended {
-			over = x.Recipient(to(n), tr.now)
+			if over = x.Recipient(to(n), tr.now); over == nil {
+				x.Accepted()
+			}
 		}
 	}
 	if over == nil && !suspended {
@@ -174,6 +176,7 @@ func TestAbortedCostsNothing(t *testing.T) {
 			if over := x.Recipient(to(fmt.Sprint(n, i)), tr.now); over != nil {
 				t.Fatalf("round %d: %+v", i, over)
 			}
+			x.Accepted()
 		}
 		if i%2 == 1 {
 			if over, _ := x.Take(tr.now); over != nil {
@@ -204,6 +207,7 @@ func TestManyAtOnce(t *testing.T) {
 				n := 0
 				for k := range 3 {
 					if x.Recipient(to(fmt.Sprintf("%d-%d-%d", i, j, k)), tr.now) == nil {
+						x.Accepted()
 						n++
 					}
 				}
@@ -393,7 +397,7 @@ func TestAlarmOfTheMainPassword(t *testing.T) {
 		tr.want("", "a")
 	}
 	tr.want(string(MessagesHour), "a")
-	tr.now = tr.now.Add(strictFor)
+	tr.now = tr.now.Add(StrictFor)
 	for range 2 * StrictLimits().MessagesHour {
 		tr.want("", "a")
 	}
@@ -561,6 +565,7 @@ func BenchmarkRecipient(b *testing.B) {
 		if over := x.Recipient(all[i%100], tr.now); over != nil {
 			b.Fatal(over)
 		}
+		x.Accepted()
 	}
 	x.Close()
 }

@@ -58,6 +58,10 @@ type Options struct {
 	Intake transaction.Handler
 	// MaxSize is the largest message in octets; nil: MaxSubmission.
 	MaxSize func() int64
+	// Usage measures what accounts send; Limits returns the limits of those that
+	// have none of their own, -1 for none.
+	Usage  *account.Meter
+	Limits func() account.Limits
 	// AppPasswordKey is the key of account.AppPasswordMAC.
 	AppPasswordKey []byte
 	// PasswordCost is the cost of main passwords; zero: account.DefaultCost.

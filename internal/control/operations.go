@@ -97,6 +97,10 @@ var (
 	ListAppPasswords  = Operation[AccountName, []AppPasswordInfo]{"account.app-password.list", (*Service).ListAppPasswords}
 	RevokeAppPassword = Operation[RevokeRequest, AppPasswordInfo]{"account.app-password.revoke", (*Service).RevokeAppPassword}
 
+	AccountLimits     = Operation[LimitsRequest, LimitsInfo]{"account.limits", (*Service).AccountLimits}
+	AccountUsage      = Operation[AccountName, []CredentialUsage]{"account.usage", (*Service).AccountUsage}
+	ResumeAppPassword = Operation[ResumeRequest, Resumed]{"account.app-password.resume", (*Service).ResumeAppPassword}
+
 	ListQueue   = Operation[QueueFilter, []QueueItem]{"queue.list", (*Service).ListQueue}
 	ShowQueue   = Operation[QueueShowRequest, QueueMessage]{"queue.show", (*Service).ShowQueue}
 	ChangeQueue = Operation[QueueChange, QueueChanged]{"queue.change", (*Service).ChangeQueue}
@@ -112,6 +116,7 @@ func entries() []entry {
 		AddAccount.entry(), SetPassword.entry(), EnableAccount.entry(), ListAccounts.entry(), RemoveAccount.entry(),
 		ListFailures.entry(), ExplainLogin.entry(),
 		AddAppPassword.entry(), ListAppPasswords.entry(), RevokeAppPassword.entry(),
+		AccountLimits.entry(), AccountUsage.entry(), ResumeAppPassword.entry(),
 		ListQueue.entry(), ShowQueue.entry(), ChangeQueue.entry(), ShowLog.entry(),
 	}
 }

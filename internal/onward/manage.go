@@ -37,6 +37,7 @@ func (s *Server) openControl() error {
 		Recipients: s.directory, Accounts: s.directory, Queue: s.queue, Resolver: s.resolver, Intake: s.handler,
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), PasswordCost: s.opt.Cost, Random: rand.Reader,
 		Runner: running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
+		Usage: s.usage, Limits: s.sendingLimits,
 	})
 	return nil
 }
@@ -117,6 +118,8 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
 		AppPasswordKey: keys.Key(store.KeyAppPassword), PasswordCost: account.DefaultCost(), Random: rand.Reader,
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
+		Usage:  account.NewMeter(d, keys.Key(store.KeyLoginName)),
+		Limits: func() account.Limits { return sendingLimits(c) },
 	}), release, nil
 }
 
@@ -153,4 +156,12 @@ func (s *Server) maxSize() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.config.Limits.MessageSize
+}
+
+// sendingLimits are those of accounts that have none of their own, as configured
+// now.
+func (s *Server) sendingLimits() account.Limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sendingLimits(s.config)
 }
