@@ -8,6 +8,7 @@ import (
 
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/control"
+	"github.com/onwardmail/onward/internal/reference"
 )
 
 type accountLimitsCmd struct {
@@ -118,7 +119,7 @@ func (c *accountUsageCmd) Run(p *program) error {
 	now := time.Now()
 	t := newTable("WHO", "MSGS/HOUR", "MSGS/DAY", "RCPTS/HOUR", "RCPTS/DAY", "NEW/DAY", "STATE")
 	networks := newTable("WHO", "NETWORK", "FIRST USED", "LAST USED")
-	var alarms []string
+	alarms := &fields{}
 	for _, u := range list {
 		row := []cell{plain(usageName(u))}
 		for _, name := range account.LimitNames() {
@@ -137,18 +138,16 @@ func (c *accountUsageCmd) Run(p *program) error {
 		for _, n := range u.Networks {
 			networks.add(plain(usageName(u)), plain(n.Prefix.String()), plain(moment(n.First, false)), plain(span(n.Last, now)))
 		}
-		if text := alarmText(u, now); text != "" {
-			alarms = append(alarms, text)
-		}
+		p.addAlarm(alarms, u)
 	}
 	p.out.table(t, "")
 	if len(networks.rows) > 0 {
 		p.out.say("")
 		p.out.table(networks, "")
 	}
-	for _, text := range alarms {
+	if len(alarms.names) > 0 {
 		p.out.say("")
-		p.out.say("%s", text)
+		p.out.fields(alarms)
 	}
 	return nil
 }
@@ -180,17 +179,34 @@ func usageCell(sent, limit int) cell {
 	return c
 }
 
-// alarmText says what has stopped or bound a secret, and how to end that.
-func alarmText(u control.CredentialUsage, now time.Time) string {
-	resume := fmt.Sprintf("; if all is well: onward account app-password resume %s %s", u.Login, u.Credential)
+// addAlarm says what has stopped or bound a secret, and how to end that.
+func (p *program) addAlarm(f *fields, u control.CredentialUsage) {
 	switch {
 	case u.Status == "suspended" && u.SuspendedWhy != "":
-		return fmt.Sprintf("%s is suspended: %s%s", usageName(u), u.SuspendedWhy, resume)
+		f.add("suspended", cell{usageName(u), inkRed})
+		f.add("why", plain(p.alarmWords(u.SuspendedWhy)))
 	case u.Strict && u.Status == "" && u.Alarm != nil:
-		return fmt.Sprintf("%s has strict limits until %s because of an alarm %s: %s%s",
-			usageName(u), moment(u.Alarm.At.Add(account.StrictFor), false), span(u.Alarm.At, now), u.Alarm, resume)
+		f.add("strict limits", cell{usageName(u) + ", until " + moment(u.Alarm.At.Add(account.StrictFor), false), inkAmber})
+		f.add("why", plain(p.alarmWords(u.Alarm.String())))
+	default:
+		return
 	}
-	return ""
+	f.add("if all is well", plain("onward account app-password resume "+u.Login+" "+u.Credential))
+}
+
+// alarmWords says an alarm in the language of explanations; what is none of ours
+// stays as it is.
+func (p *program) alarmWords(text string) string {
+	a, err := account.ParseAlarm(text, time.Time{})
+	sentence, _ := reference.Text(reference.Match(p.language()), "alarm."+string(a.Kind)+".what")
+	if err != nil || sentence == "" {
+		return text
+	}
+	words := strings.NewReplacer("{count}", strconv.Itoa(a.Count), "{usual}", strconv.Itoa(a.Usual)).Replace(sentence)
+	if a.From.IsValid() {
+		words += " (" + a.From.String() + ")"
+	}
+	return words
 }
 
 type appPasswordResumeCmd struct {

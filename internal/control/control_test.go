@@ -58,10 +58,11 @@ func (r *runner) Reload(context.Context) error { return r.reload }
 
 // site is a Service on stores in a temporary folder.
 type site struct {
-	dir     string
-	queue   *store.Queue
-	service *control.Service
-	runner  *runner
+	dir       string
+	queue     *store.Queue
+	directory *store.Directory
+	service   *control.Service
+	runner    *runner
 }
 
 type shelf struct{ *store.Queue }
@@ -90,11 +91,12 @@ func newSite(t *testing.T, dir string) *site {
 		Hostname: "mx.example.org", Resolver: resolver, Accounts: d, Queue: shelf{q}, IDs: queue.NewIDs(1),
 		NewBuffer: q.NewContent, Random: func() string { return "random" },
 	}, intake.Settings{Route: func(a address.Mailbox) queue.Destination { return queue.ToDomain(a.Domain) }})
-	s := &site{dir: dir, queue: q, runner: &runner{}}
+	s := &site{dir: dir, queue: q, directory: d, runner: &runner{}}
 	s.service = control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: h, AppPasswordKey: make([]byte, 32),
 		PasswordCost: account.Cost{Memory: 64, Passes: 1, Threads: 1}, Random: rand.Reader, Runner: s.runner,
 		MaxSize: func() int64 { return 1 << 20 }, Version: "test",
+		Usage: account.NewMeter(d, nil), Limits: func() account.Limits { return account.Limits{MessagesHour: 300, MessagesDay: -1} },
 	})
 	return s
 }
