@@ -51,8 +51,10 @@ func (m *mail) measure(ctx context.Context) reply.Reply {
 	switch {
 	case err != nil:
 		return h.trouble("look up the account", p, err)
-	case acc == nil:
+	case acc == nil && p.Service.Submits():
 		return reply.AuthRequired() // it ended since the session logged in
+	case acc == nil: // a proxy named it, by XCLIENT, and it is none of ours
+		return reply.Reply{}
 	}
 	open, err := h.opt.Usage.Open(ctx, account.Who{
 		Account: acc, App: app, Credential: p.Credential, Remote: p.Remote.Addr(),
