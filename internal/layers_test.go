@@ -38,7 +38,7 @@ func layers() []layer {
 	return []layer{
 		{name: "1 words", packages: []string{"address", "reply", "reference"}, pure: true, silent: true},
 		{name: "2 grammar", packages: []string{"smtp", "message", "sasl", "dns"}},
-		{name: "3 rules", packages: []string{"mailauth", "dsn", "explain"}, pure: true},
+		{name: "3 rules", packages: []string{"mailauth", "dsn", "explain", "notice"}, pure: true},
 		{name: "4 state", packages: []string{"recipient", "account", "config", "queue", "transaction"}},
 		{name: "5 engines", packages: []string{"smtpd", "intake", "deliver"}, strange: true},
 		{name: "6 adapters", packages: []string{"store", "milter", "backend", "control", "web", "site"}},

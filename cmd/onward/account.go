@@ -25,6 +25,8 @@ type accountCmd struct {
 	List         accountListCmd    `cmd:"" help:"List accounts."`
 	Remove       accountRemoveCmd  `cmd:"" help:"Remove an account with its app passwords."`
 	Failures     failuresCmd       `cmd:"" help:"List rejected logins with their true causes."`
+	Limits       accountLimitsCmd  `cmd:"" help:"Show or change what an account may send."`
+	Usage        accountUsageCmd   `cmd:"" help:"Show what an account has sent, and from where."`
 	CheckBackend checkBackendCmd   `cmd:"" help:"Ask a login backend about one login, and tell what it says."`
 	AppPassword  appPasswordCmd    `cmd:"" help:"Passwords for one device or program each."`
 }
@@ -247,6 +249,7 @@ type appPasswordCmd struct {
 	Add    appPasswordAddCmd    `cmd:"" help:"Make an app password; it is shown once."`
 	List   appPasswordListCmd   `cmd:"" help:"List those of an account."`
 	Revoke appPasswordRevokeCmd `cmd:"" help:"End one for good."`
+	Resume appPasswordResumeCmd `cmd:"" help:"End the suspension of one that an alarm has stopped."`
 }
 
 func (*appPasswordCmd) Examples() []string {

@@ -67,7 +67,9 @@ type Key struct {
 	Server []byte `json:"server,omitempty"`
 }
 
-// Limits are how much may be sent; 0 is the server's default, -1 no limit.
+// Limits are how much may be sent. For an account 0 is the server's default and
+// -1 no limit; for an app password both mean that the account's limits are the
+// only ones.
 type Limits struct {
 	MessagesHour   int `json:"messages_hour,omitempty"`
 	MessagesDay    int `json:"messages_day,omitempty"`
@@ -121,7 +123,8 @@ type AppPassword struct {
 	// Device says that it is for a device such as a printer, which is bound to its
 	// network, sender and recipients.
 	Device bool `json:"device,omitempty"`
-	// Noticed is when its owner was told that it will expire.
+	// Noticed is when its owner was last told of what comes or came to it: see
+	// NoticeDue.
 	Noticed time.Time `json:"noticed,omitzero"`
 }
 

@@ -191,7 +191,7 @@ func (l *loader) decode(tree map[string]any) {
 		if section != "" {
 			table, ok = l.section(tree, section)
 		}
-		if v, given := table[name]; ok {
+		if v, given := lookUp(table, name); ok {
 			l.take(s, v, given)
 		}
 	}
@@ -204,6 +204,17 @@ func (l *loader) decode(tree map[string]any) {
 		l.routes(table)
 	}
 	l.leftOver(tree, known)
+}
+
+// lookUp finds a key of a section; a dot in its name leads into a table there.
+func lookUp(table map[string]any, name string) (v any, given bool) {
+	inner, rest, nested := strings.Cut(name, ".")
+	if !nested {
+		v, given = table[name]
+		return v, given
+	}
+	below, _ := table[inner].(map[string]any)
+	return lookUp(below, rest)
 }
 
 // section returns a table of the top level, an empty one if the file has none.
@@ -253,17 +264,46 @@ func (l *loader) leftOver(tree map[string]any, known map[string][]string) {
 		case isSection && !isTable:
 			l.fail([]string{name}, "this is a section, not a key: write [%s] on a line of its own and its keys below", name)
 		case isSection && name != "routes":
-			for _, key := range sortedNames(table) {
-				if !slices.Contains(keys, key) {
-					l.unknown("key", []string{name, key}, keys)
-				}
-			}
+			l.leftIn(table, []string{name}, keys)
 		case !isSection && isTable:
 			l.unknown("section", []string{name}, sortedNames(known)[1:])
 		case !isSection:
 			l.unknown("key", []string{name}, known[""])
 		}
 	}
+}
+
+// leftIn reports what a section, or a table in one, has besides keys.
+func (l *loader) leftIn(table map[string]any, path, keys []string) {
+	for _, name := range sortedNames(table) {
+		var below []string // the keys of a table of that name
+		for _, k := range keys {
+			if rest, ok := strings.CutPrefix(k, name+"."); ok {
+				below = append(below, rest)
+			}
+		}
+		at := append(slices.Clone(path), name)
+		inner, isTable := table[name].(map[string]any)
+		switch {
+		case slices.Contains(keys, name):
+		case len(below) == 0:
+			l.unknown("key", at, heads(keys))
+		case isTable:
+			l.leftIn(inner, at, below)
+		default:
+			l.fail(at, "this is a table, not a key: write [%s] on a line of its own and its keys below", keyName(at))
+		}
+	}
+}
+
+// heads are the first parts of names, each once.
+func heads(names []string) []string {
+	var all []string
+	for _, n := range names {
+		head, _, _ := strings.Cut(n, ".")
+		all = append(all, head)
+	}
+	return slices.Compact(all)
 }
 
 // unknown reports a key or section that does not exist. siblings are those that do, in the same place.
@@ -279,7 +319,7 @@ func (l *loader) unknown(what string, path, siblings []string) {
 	case near != "":
 		problem += "; did you mean `" + near + "`?"
 	case home >= 0:
-		problem += "; it belongs in [" + specs()[home].Section() + "]"
+		problem += "; it belongs in [" + strings.TrimSuffix(specs()[home].Name, "."+name) + "]"
 	default:
 		problem += "; there are: " + strings.Join(siblings, ", ")
 	}

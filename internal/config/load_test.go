@@ -62,6 +62,27 @@ func TestBad(t *testing.T) {
 	}
 }
 
+// usualLogin is what a file without [login] says about logins.
+func usualLogin() Login {
+	return Login{
+		Limits: LoginLimits{MessagesHour: 300, MessagesDay: 2000, RecipientsHour: 1000, RecipientsDay: 5000, NewRecipientsDay: 500},
+		Alarm:  LoginAlarm{Networks: 4, TimesUsual: 10, Messages: 100, UnknownRecipients: 50},
+	}
+}
+
+// TestNestedTables: a table in a section may be written in either way.
+func TestNestedTables(t *testing.T) {
+	for _, text := range []string{
+		"[login]\nlimits.messages_hour = 7\nalarm = { networks = 9 }\n",
+		"[login.limits]\nmessages_hour = 7\n[login.alarm]\nnetworks = 9\n",
+	} {
+		got := load(t, text).Login
+		if got.Limits.MessagesHour != 7 || got.Limits.MessagesDay != 2000 || got.Alarm.Networks != 9 {
+			t.Errorf("%s\n%+v", text, got)
+		}
+	}
+}
+
 // TestDefaults is the configuration of a server that has no file.
 func TestDefaults(t *testing.T) {
 	got := load(t, "")
@@ -87,6 +108,7 @@ func TestDefaults(t *testing.T) {
 			},
 			Expire: 5 * 24 * time.Hour, DelayNotice: 4 * time.Hour,
 		},
+		Login: usualLogin(),
 		Limits: Limits{
 			MessageSize: 50_000_000, Recipients: 1000, Messages: 1000, ConnectionsPerNetwork: 500, ConnectionRate: 300, Receiving: 1000, Block: 5 * time.Minute, Known: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Connections: 1000, ConnectionsPerAddress: 250, Errors: 20,
 			FreeDisk: 200_000_000, CommandTimeout: 5 * time.Minute, DataTimeout: 5 * time.Minute,
@@ -152,6 +174,7 @@ func TestGood(t *testing.T) {
 		Queue: Queue{
 			Retry: []time.Duration{100 * time.Millisecond, 90 * time.Minute}, Expire: 14 * 24 * time.Hour,
 		},
+		Login: usualLogin(),
 		Limits: Limits{
 			MessageSize: 50 << 20, Recipients: 100, Messages: 1000, ConnectionsPerNetwork: 500, ConnectionRate: 300, Receiving: 1000, Block: 5 * time.Minute, Known: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Connections: 50, ConnectionsPerAddress: 5, Errors: 3,
 			FreeDisk: 0, CommandTimeout: time.Minute, DataTimeout: 2 * time.Minute,

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Login says how users log in.
 type Login struct {
 	SCRAM         string // ScramAuto, ScramOn or ScramOff
@@ -11,6 +13,8 @@ type Login struct {
 	Hashing       int    // argon2 computations at a time; 0: half of the processors
 	Argon2Memory  int64  // octets
 	Argon2Passes  int
+	Limits        LoginLimits
+	Alarm         LoginAlarm
 	Backends      []Backend // by name, those for every domain last
 }
 
@@ -23,6 +27,11 @@ const (
 
 // loginSpecs are the keys of the section login.
 func loginSpecs() []spec {
+	return slices.Concat(loginSecretSpecs(), loginLimitSpecs())
+}
+
+// loginSecretSpecs are those about secrets and mechanisms.
+func loginSecretSpecs() []spec {
 	return []spec{
 		key("login.scram", `"auto"`, reload, word(ScramAuto, ScramOn, ScramOff),
 			func(c *Config) *string { return &c.Login.SCRAM },

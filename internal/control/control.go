@@ -63,6 +63,10 @@ type Options struct {
 	MaxSize func() int64
 	// Backends are who else knows secrets; nil: nobody.
 	Backends func() ([]account.Backend, error)
+	// Usage measures what accounts send; Limits returns the limits of those that
+	// have none of their own, -1 for none.
+	Usage  *account.Meter
+	Limits func() account.Limits
 	// AppPasswordKey is the key of account.AppPasswordMAC.
 	AppPasswordKey []byte
 	// Secrets says how secrets are kept; nil: as by default.

@@ -65,11 +65,12 @@ func (r *runner) Reload(context.Context) error { return r.reload }
 
 // site is a Service on stores in a temporary folder.
 type site struct {
-	dir     string
-	queue   *store.Queue
-	service *control.Service
-	runner  *runner
-	opt     control.Options
+	dir       string
+	queue     *store.Queue
+	directory *store.Directory
+	service   *control.Service
+	runner    *runner
+	opt       control.Options
 }
 
 // with returns a Service like the site's with other options.
@@ -105,13 +106,14 @@ func newSite(t testing.TB, dir string) *site {
 		Hostname: "mx.example.org", Resolver: resolver, Accounts: d, Queue: shelf{q}, IDs: queue.NewIDs(1),
 		NewBuffer: q.NewContent, Random: func() string { return "random" },
 	}, intake.Settings{Route: func(a address.Mailbox) queue.Destination { return queue.ToDomain(a.Domain) }})
-	s := &site{dir: dir, queue: q, runner: &runner{}}
+	s := &site{dir: dir, queue: q, directory: d, runner: &runner{}}
 	s.opt = control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: h, AppPasswordKey: make([]byte, 32),
 		Secrets: func() account.SecretPolicy {
 			return account.SecretPolicy{Cost: account.Cost{Memory: 64, Passes: 1, Threads: 1}}
 		}, Random: rand.Reader, Runner: s.runner,
 		MaxSize: func() int64 { return 1 << 20 }, Version: "test",
+		Usage: account.NewMeter(d, nil), Limits: func() account.Limits { return account.Limits{MessagesHour: 300, MessagesDay: -1} },
 	}
 	s.service = control.New(s.opt)
 	return s

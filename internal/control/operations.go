@@ -98,7 +98,10 @@ var (
 	ListAppPasswords  = Operation[AccountName, []AppPasswordInfo]{"account.app-password.list", (*Service).ListAppPasswords}
 	RevokeAppPassword = Operation[RevokeRequest, AppPasswordInfo]{"account.app-password.revoke", (*Service).RevokeAppPassword}
 
-	CheckBackend = Operation[BackendRequest, BackendAnswer]{"account.check-backend", (*Service).CheckBackend}
+	CheckBackend      = Operation[BackendRequest, BackendAnswer]{"account.check-backend", (*Service).CheckBackend}
+	AccountLimits     = Operation[LimitsRequest, LimitsInfo]{"account.limits", (*Service).AccountLimits}
+	AccountUsage      = Operation[AccountName, []CredentialUsage]{"account.usage", (*Service).AccountUsage}
+	ResumeAppPassword = Operation[ResumeRequest, Resumed]{"account.app-password.resume", (*Service).ResumeAppPassword}
 
 	ListQueue   = Operation[QueueFilter, []QueueItem]{"queue.list", (*Service).ListQueue}
 	ShowQueue   = Operation[QueueShowRequest, QueueMessage]{"queue.show", (*Service).ShowQueue}
@@ -116,6 +119,7 @@ func entries() []entry {
 		ListFailures.entry(), ExplainLogin.entry(), ImportAccounts.entry(),
 		CheckBackend.entry(),
 		AddAppPassword.entry(), ListAppPasswords.entry(), RevokeAppPassword.entry(),
+		AccountLimits.entry(), AccountUsage.entry(), ResumeAppPassword.entry(),
 		ListQueue.entry(), ShowQueue.entry(), ChangeQueue.entry(), ShowLog.entry(),
 	}
 }

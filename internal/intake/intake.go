@@ -52,6 +52,8 @@ type Settings struct {
 	Route func(address.Mailbox) queue.Destination
 	// Checks are what strangers are held against.
 	Checks Checks
+	// Sending bounds what logins send.
+	Sending Sending
 	// Filters see every message before it is stored, in this order.
 	Filters []Filter
 }
@@ -63,10 +65,14 @@ type Enqueuer interface {
 
 // Options are what a Handler needs for its whole life.
 type Options struct {
-	Hostname  string
-	Resolver  *recipient.Resolver
-	Checker   *account.Checker
-	Accounts  account.Directory
+	Hostname string
+	Resolver *recipient.Resolver
+	Checker  *account.Checker
+	Accounts account.Directory
+	// Usage measures what logins send; nil: nobody does. Owners tells them; nil:
+	// nobody is told.
+	Usage     *account.Meter
+	Owners    Owners
 	Queue     Enqueuer
 	IDs       *queue.IDs
 	NewBuffer func() queue.Content
@@ -142,6 +148,10 @@ func (h *Handler) Mail(ctx context.Context, p *transaction.Peer, from address.Ma
 		return nil, r
 	}
 	m := &mail{h: h, settings: s, peer: p, from: from, params: params, allowed: allowed, by: by}
+	if r := m.measure(ctx); !r.IsZero() {
+		m.Abort()
+		return nil, r
+	}
 	if r := m.begin(ctx); !r.IsZero() {
 		m.Abort()
 		return nil, r

@@ -128,7 +128,7 @@ func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from add
 	switch {
 	case err != nil:
 		return s, h.trouble("look up the account", p, err)
-	case acc == nil || acc.Disabled, id != "" && (app == nil || app.Status(time.Now()) != "active"):
+	case acc == nil || acc.Disabled, id != "" && !usable(app):
 		return s, reply.AuthRequired() // it ended since the session logged in
 	}
 	s.app = app
@@ -139,6 +139,16 @@ func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from add
 		return s, reply.SenderOutOfScope(app.Name, acc.Login, from, strings.Join(app.Scope.Senders, ", "))
 	}
 	return s, reply.Reply{}
+}
+
+// usable reports whether an app password may be used by a session that has
+// logged in with it. One that an alarm has suspended has an answer of its own.
+func usable(app *account.AppPassword) bool {
+	if app == nil {
+		return false
+	}
+	status := app.Status(time.Now())
+	return status == "active" || status == "suspended"
 }
 
 func (h *Handler) isIdentity(ctx context.Context, p *transaction.Peer, acc *account.Account, from address.Mailbox) reply.Reply {

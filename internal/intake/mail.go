@@ -42,6 +42,7 @@ type mail struct {
 	allowed bool
 	found   *findings
 	views   []Filtering
+	sending *sending
 }
 
 // Recipient decides about a forward-path, once: what it leads to is kept.
@@ -65,13 +66,16 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 	}
 	r := answer(to, res)
 	if !r.Positive() {
-		return r
+		return m.sending.refused(ctx, to, r)
 	}
 	if rule := find(m.settings.Checks.Recipients, to); rule != nil && !rule.Allow {
 		m.h.note(m.peer, "rules.recipients", "refused", "to", to.String())
 		return reply.RecipientRefused(rule.Text)
 	}
 	if no := m.checkClient(to); !no.IsZero() {
+		return no
+	}
+	if no := m.sending.recipient(ctx, to); !no.IsZero() {
 		return no
 	}
 	if no := m.showRecipient(ctx, to); !no.IsZero() {
@@ -84,6 +88,7 @@ func (m *mail) Recipient(ctx context.Context, to address.Mailbox, params smtp.Rc
 		return reply.TooManyRecipients()
 	}
 	m.accepted++
+	m.sending.accepted()
 	for _, t := range res.Targets {
 		m.add(to, t, params)
 	}
@@ -219,6 +224,7 @@ func (m *mail) Abort() {
 		v.Close()
 	}
 	m.views = nil
+	m.sending.close()
 }
 
 // content takes the message of one transaction.
@@ -311,9 +317,13 @@ func (c *content) commit(ctx context.Context) reply.Reply {
 		last := len(e.Message.Edits) - 1
 		e.Message.Edits = append(append(e.Message.Edits[:last:last], edits...), e.Message.Edits[last])
 	}
+	if no := m.sending.take(ctx); !no.IsZero() {
+		return no
+	}
 	if err := m.h.opt.Queue.Enqueue(ctx, e); err != nil {
 		return m.h.trouble("store a message", m.peer, err)
 	}
+	m.sending.settle(ctx)
 	m.h.opt.Logger.Info("accepted", "session", m.peer.Session, "message", e.Message.ID,
 		"from", m.from.String(), "recipients", len(e.Recipients), "size", e.Message.Size)
 	return reply.Queued(e.Message.ID.String())

@@ -38,6 +38,7 @@ func (s *Server) openControl() error {
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), Secrets: s.secrets, Settle: s.checker.Settle, Random: rand.Reader,
 		Backends: s.loginBackends,
 		Runner:   running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
+		Usage: s.usage, Limits: s.sendingLimits,
 	})
 	return nil
 }
@@ -124,6 +125,8 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: func(context.Context) {},
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
 		Backends: func() ([]account.Backend, error) { return makeBackends(c, nil) },
+		Usage:    account.NewMeter(d, keys.Key(store.KeyLoginName)),
+		Limits:   func() account.Limits { return sendingLimits(c) },
 	}), release, nil
 }
 
@@ -160,4 +163,12 @@ func (s *Server) maxSize() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.config.Limits.MessageSize
+}
+
+// sendingLimits are those of accounts that have none of their own, as configured
+// now.
+func (s *Server) sendingLimits() account.Limits {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return sendingLimits(s.config)
 }

@@ -45,12 +45,6 @@ import (
 	"github.com/onwardmail/onward/internal/store"
 )
 
-// Retention of the delivery log, and how often old rows are cleared away.
-const (
-	LogRetention = 90 * 24 * time.Hour
-	pruneEvery   = time.Hour
-)
-
 // How long a start waits for a command that holds the data folder, and how
 // often it looks.
 const (
@@ -109,6 +103,8 @@ type Server struct {
 	deliverer *deliver.Deliverer
 	resolver  *recipient.Resolver
 	handler   *intake.Handler
+	usage     *account.Meter
+	owners    *owners
 	smtpd     *smtpd.Server
 	web       *http.Server
 	control   *control.Service
@@ -295,7 +291,13 @@ func (s *Server) assemble(c *config.Config, names dns.Resolver, logins account.P
 	})
 	s.checker = account.NewChecker(s.directory, s.keys.Key(store.KeyAppPassword), c.Login.Hashing, logins)
 	s.external.Store(c.Login.External)
+	s.usage = account.NewMeter(s.directory, s.keys.Key(store.KeyLoginName))
+	s.owners = &owners{
+		directory: s.directory, queue: s.manager, ids: ids, content: s.queue.NewContent, expand: s.expand,
+		hostname: c.Hostname, lang: s.opt.Lang, log: s.log,
+	}
 	s.handler = intake.New(intake.Options{
+		Usage: s.usage, Owners: s.owners,
 		Hostname: c.Hostname, Resolver: s.resolver, Accounts: s.directory, Queue: s.manager, IDs: ids,
 		Checker:   s.checker,
 		NewBuffer: s.queue.NewContent, DiskLow: s.low.isLow, Random: randomText, Logger: s.log,
@@ -347,22 +349,6 @@ func (s *Server) fail(err error) {
 
 // Failed tells of a failure after which the server should be shut down.
 func (s *Server) Failed() <-chan error { return s.failed }
-
-// housekeeping clears away what is older than its retention.
-func (s *Server) housekeeping() {
-	tick := time.NewTicker(pruneEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case now := <-tick.C:
-			if _, err := s.queue.Prune(s.ctx, now.Add(-LogRetention)); err != nil && s.ctx.Err() == nil {
-				s.log.Error("clear the delivery log of old rows", "error", err)
-			}
-		}
-	}
-}
 
 // Shutdown drains: nothing new is accepted, open transactions and deliveries
 // may end until ctx does, everything else stays in the queue.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/config"
 	"github.com/onwardmail/onward/internal/deliver"
@@ -36,8 +37,24 @@ func settings(c *config.Config) intake.Settings {
 	return intake.Settings{
 		Trusted: c.Relay.Networks, MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients,
 		Route:  func(a address.Mailbox) queue.Destination { return destination(c, a) },
-		Checks: checks(c),
+		Checks: checks(c), Sending: intake.Sending{Limits: sendingLimits(c), Alarm: alarmRules(c)},
 	}
+}
+
+// sendingLimits are those of accounts that have none of their own.
+func sendingLimits(c *config.Config) account.Limits {
+	l := account.Limits(c.Login.Limits)
+	for _, name := range account.LimitNames() {
+		if n := l.Field(name); *n == 0 { // there 0 is the default, which this is
+			*n = -1
+		}
+	}
+	return l
+}
+
+func alarmRules(c *config.Config) account.AlarmRules {
+	a := c.Login.Alarm
+	return account.AlarmRules{Networks: a.Networks, TimesUsual: a.TimesUsual, Messages: a.Messages, Unknown: a.UnknownRecipients}
 }
 
 func checks(c *config.Config) intake.Checks {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ import (
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/config"
+	"github.com/onwardmail/onward/internal/control"
 	"github.com/onwardmail/onward/internal/dns"
 	"github.com/onwardmail/onward/internal/queue"
 	"github.com/onwardmail/onward/internal/recipient"
@@ -389,8 +391,8 @@ account off@example.org correct disabled
 //	moved ADDRESS NEW
 //	mailbox ADDRESS
 //	refused ADDRESS TEXT…
-//	account LOGIN PASSWORD [disabled] [as=IDENTITY]
-//	app LOGIN NAME PASSWORD active|expired|revoked
+//	account LOGIN PASSWORD [disabled] [as=IDENTITY] [lang=TAG] [LIMIT=N]
+//	app LOGIN NAME PASSWORD active|expired|revoked [expires=DURATION] [LIMIT=N]
 func (w *world) populate() error {
 	text := w.text("directory")
 	if text == "" {
@@ -424,10 +426,17 @@ func (w *world) entry(words []string) error {
 	case "account":
 		a := account.Account{Login: words[1], Created: now}
 		for _, word := range words[3:] {
-			if id, ok := strings.CutPrefix(word, "as="); ok {
-				a.Identities = append(a.Identities, id)
-			} else {
-				a.Disabled = word == "disabled"
+			switch name, value, _ := strings.Cut(word, "="); name {
+			case "as":
+				a.Identities = append(a.Identities, value)
+			case "lang":
+				a.Lang = value
+			case "disabled":
+				a.Disabled = true
+			default:
+				if err := setLimit(&a.Limits, name, value); err != nil {
+					return err
+				}
 			}
 		}
 		var err error
@@ -443,6 +452,18 @@ func (w *world) entry(words []string) error {
 		p := account.AppPassword{ID: words[3][:8], Login: words[1], Name: words[2], MAC: mac, Created: now.Add(-48 * time.Hour)}
 		if words[4] == "expired" {
 			p.Expires = now.Add(-time.Hour)
+		}
+		for _, word := range words[5:] {
+			name, value, _ := strings.Cut(word, "=")
+			if name == "expires" {
+				in, err := time.ParseDuration(value)
+				if err != nil {
+					return err
+				}
+				p.Expires = now.Add(in)
+			} else if err := setLimit(&p.Limits, name, value); err != nil {
+				return err
+			}
 		}
 		if err := d.AddAppPassword(ctx, p); err != nil || words[4] != "revoked" {
 			return err
@@ -464,6 +485,16 @@ func (w *world) entry(words []string) error {
 		}
 	}
 	return d.PutAddress(ctx, a, false)
+}
+
+// setLimit sets a sending limit.
+func setLimit(l *account.Limits, name, value string) (err error) {
+	field := l.Field(account.LimitName(name))
+	if field == nil {
+		return fmt.Errorf("%q is no limit", name)
+	}
+	*field, err = strconv.Atoi(value)
+	return err
 }
 
 // clientTLS trusts the certificate that the server shows now.
@@ -504,6 +535,7 @@ func (w *world) connect(ctx context.Context, service string) (net.Conn, error) {
 //	shutdown                          begins; sessions that are open may go on
 //	cut                               their time is over
 //	wake                              the queue looks at what is due
+//	resume LOGIN WHICH                the owner says that all is well after an alarm
 func (w *world) command(words []string) error {
 	switch words[0] {
 	case "zone":
@@ -529,6 +561,9 @@ func (w *world) command(words []string) error {
 		w.cut()
 	case "wake":
 		w.server.Wake()
+	case "resume":
+		_, err := w.server.control.ResumeAppPassword(context.Background(), control.ResumeRequest{Login: words[1], Which: words[2]})
+		return err
 	default:
 		return fmt.Errorf("%q is no line of a script", strings.Join(words, " "))
 	}

@@ -52,6 +52,37 @@ func ServerBusy(hostname string) Reply { return say(serverBusy, hostname) }
 // SendingTooFast occurs when an address begins messages faster than it may.
 func SendingTooFast(wait time.Duration) Reply { return say(sendingTooFast, span(wait)) }
 
+// MessageLimit occurs when a login has sent as many messages as it may. period
+// is "an hour" or "a day", whose the account or the app password.
+func MessageLimit(limit int, period, whose string, until, now time.Time) Reply {
+	return say(messageLimit, strconv.Itoa(limit), period, whose, moment(until, now))
+}
+
+// RecipientLimit occurs when a login has written to as many recipients as it
+// may.
+func RecipientLimit(limit int, period, whose string, until, now time.Time) Reply {
+	return say(recipientLimit, strconv.Itoa(limit), period, whose, moment(until, now))
+}
+
+// NewRecipientLimit occurs when a login has written to as many recipients to
+// whom it never wrote before as it may in a day.
+func NewRecipientLimit(limit int, whose string, until, now time.Time) Reply {
+	return say(newRecipientLimit, strconv.Itoa(limit), whose, moment(until, now))
+}
+
+// AppPasswordSuspended occurs when the app password with which a session logged
+// in has been suspended since.
+func AppPasswordSuspended(name string) Reply { return say(appPasswordSuspended, name) }
+
+// moment is a time of the day, with its date if that is another than now's.
+func moment(t, now time.Time) string {
+	t, now = t.UTC(), now.UTC()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04 UTC")
+	}
+	return t.Format("15:04 UTC on 2006-01-02")
+}
+
 // span is a time to wait in words, rounded up.
 func span(d time.Duration) string {
 	n, unit := int64((d+time.Second-1)/time.Second), "second"

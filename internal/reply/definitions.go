@@ -73,6 +73,10 @@ const (
 	parameterValue
 	xclientDenied
 	sendingTooFast
+	messageLimit
+	recipientLimit
+	newRecipientLimit
+	appPasswordSuspended
 	messageTooLarge
 	messageTooLargeContent
 	storageLow
@@ -192,6 +196,10 @@ var definitions = [last]Definition{
 	parameterValue:         {"parameter-value", 501, "5.5.4", "Parameter {keyword}: {rule}", Mail | Rcpt | Bdat | XClient, false, cite("rfc5321#4.1.1.11")},
 	xclientDenied:          {"xclient-denied", 550, "5.7.0", "Your address may not use XCLIENT: {what}", XClient, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
 	sendingTooFast:         {"sending-too-fast", 451, "4.7.1", "Too many messages from your address in a short time; it goes on in {wait}", Mail, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	messageLimit:           {"message-limit", 451, "4.7.0", "The limit of {limit} messages {period} of {whose} is reached; it sends again from {time}", Mail | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	recipientLimit:         {"recipient-limit", 450, "4.7.0", "The limit of {limit} recipients {period} of {whose} is reached; it sends again from {time}", Rcpt | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	newRecipientLimit:      {"new-recipient-limit", 450, "4.7.0", "The limit of {limit} new recipients a day of {whose} is reached; it writes to others again from {time}, and to those it wrote to before at any time", Rcpt | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
+	appPasswordSuspended:   {"app-password-suspended", 451, "4.7.0", "The app password {name} is suspended because of an alarm; the owner of the account has been told why and what to do", Mail | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.8")},
 	messageTooLarge:        {"message-too-large", 552, "5.3.4", "The message is larger than the {limit} octets that we take", Mail, false, cite("rfc1870#6.1", "rfc3463#3.4")},
 	messageTooLargeContent: {"message-too-large-content", 552, "5.3.4", "The message is larger than the {limit} octets that we take; nothing of it was kept", Content | Bdat, false, cite("rfc1870#6.3", "rfc5321#4.5.3.1.7")},
 	storageLow:             {"storage-low", 452, "4.3.1", "Not enough storage at the moment; please try again later", Mail | Rcpt | Data | Content | Bdat, false, cite("rfc5321#4.2.3", "rfc3463#3.4")},

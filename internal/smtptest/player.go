@@ -347,8 +347,9 @@ func (s *script) open(service, name string) error {
 	}
 	c := newClient(nc)
 	s.clients[name], s.now = c, c
+	kind, _, _ := strings.Cut(service, "@") // what follows is where the client is
 	for _, implicit := range s.world.Implicit {
-		if service == implicit {
+		if kind == implicit {
 			return c.startTLS(s.world.TLS)
 		}
 	}

@@ -284,6 +284,9 @@ func (d *Directory) RemoveAccount(ctx context.Context, login string) error {
 		if c.Changes() == 0 {
 			return account.ErrNotFound
 		}
+		if err := removeUsage(c, login); err != nil {
+			return err
+		}
 		return c.use("DELETE FROM app_password WHERE login = ?").text(login).exec()
 	})
 	if err != nil {

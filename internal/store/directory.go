@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type Directory struct {
 	db    *database
 	cache cache
 	notes notes
+	usage usageNotes
 	stop  chan struct{}
 	done  sync.WaitGroup
 	once  sync.Once
@@ -58,7 +60,7 @@ func (d *Directory) Close() error {
 	d.once.Do(func() {
 		close(d.stop)
 		d.done.Wait()
-		err := d.flush(context.Background())
+		err := errors.Join(d.flush(context.Background()), d.flushUsage(context.Background()))
 		if cerr := d.db.close(); err == nil {
 			err = cerr
 		}
@@ -84,6 +86,7 @@ func (d *Directory) flushLoop() {
 			return
 		case <-flush.C:
 			_ = d.flush(ctx) // what could not be written stays in memory, bounded
+			_ = d.flushUsage(ctx)
 		case <-d.notes.full:
 			_ = d.flush(ctx)
 		case now := <-prune.C:
@@ -241,6 +244,20 @@ func directorySchema() schema {
 			ALTER TABLE app_password ADD COLUMN last_mechanism TEXT NOT NULL DEFAULT '';
 			ALTER TABLE app_password ADD COLUMN last_client TEXT NOT NULL DEFAULT '';
 			ALTER TABLE app_password ADD COLUMN data TEXT NOT NULL DEFAULT ''`,
+			`
+			CREATE TABLE usage (
+				login      TEXT NOT NULL,
+				credential TEXT NOT NULL,           -- '' for the account as a whole
+				used       INTEGER NOT NULL,
+				data       BLOB NOT NULL,           -- account.Tally as JSON
+				PRIMARY KEY (login, credential)
+			) WITHOUT ROWID;
+			CREATE TABLE known_recipient (
+				login TEXT NOT NULL,
+				hash  INTEGER NOT NULL,             -- keyed, of an address that the login wrote to
+				day   INTEGER NOT NULL,             -- since 1970, on which it did last
+				PRIMARY KEY (login, hash)
+			) WITHOUT ROWID`,
 		},
 	}
 }

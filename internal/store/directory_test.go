@@ -31,6 +31,7 @@ func openTestDirectory(tb testing.TB, dir string, opts Options) *Directory {
 type directories struct {
 	recipients recipient.Directory
 	accounts   account.Directory
+	usage      account.UsageKeeper
 	reopen     func()
 }
 
@@ -38,6 +39,7 @@ func TestSQLiteDirectory(t *testing.T) {
 	for name, f := range map[string]func(*testing.T, *directories){
 		"Domains": suiteDomains, "Addresses": suiteAddresses, "Accounts": suiteAccounts, "AppPasswords": suiteAppPasswords,
 		"Uses": suiteUses, "Secrets": suiteSecrets, "Failures": suiteFailures,
+		"Usage": suiteUsage,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -50,7 +52,7 @@ func TestSQLiteDirectory(t *testing.T) {
 				var err error
 				last, err = OpenDirectory(dir, Options{})
 				mustNil(t, err)
-				d.recipients, d.accounts = last, last
+				d.recipients, d.accounts, d.usage = last, last, last
 			}
 			d.reopen()
 			f(t, d)
