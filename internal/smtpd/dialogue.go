@@ -29,8 +29,9 @@ const (
 	still
 )
 
-// maxStill is how many commands that move nothing a client may say before a
-// message of its is accepted; each more is an error.
+// maxStill is how often a client may say what moves nothing before a message of
+// its is accepted: commands like NOOP, commands that are refused for the time
+// being, chunks of next to nothing. Each more is an error.
 const maxStill = 1000
 
 // row is one command of the dialogue. check looks at all of it but proceed,
@@ -114,12 +115,8 @@ func (s *Session) command(ctx context.Context, line []byte) Next {
 		}
 		return s.answer(no)
 	}
-	if r.flags&still != 0 {
-		if s.idle++; s.idle > maxStill {
-			if s.errors++; s.errors >= s.options.MaxErrors {
-				return s.bye(reply.TooManyErrors(s.options.Hostname))
-			}
-		}
+	if r.flags&still != 0 && s.stuck() {
+		return s.bye(reply.TooManyErrors(s.options.Hostname))
 	}
 	return r.proceed(s, ctx, c.Arg)
 }
