@@ -63,15 +63,6 @@ func New(opt Options) *Filter {
 	)}
 }
 
-// dialer connects within the time that an answer may take.
-type dialer struct{ opt Options }
-
-func (d dialer) Dial(network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), d.opt.Timeout)
-	defer cancel()
-	return d.opt.Dial(ctx, network, addr)
-}
-
 // Begin implements intake.Filter.
 func (f *Filter) Begin(_ context.Context, p *transaction.Peer, from address.Mailbox, params smtp.MailParams) (intake.Filtering, reply.Reply) {
 	macros := milter.NewMacroBag()
