@@ -69,7 +69,9 @@ func FuzzFilter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, says []byte, passOver bool) {
 		filter := New(Options{
 			Network: "tcp", Address: "127.0.0.1:1", Hostname: "mx.example.org", Timeout: time.Second, PassOver: passOver, Log: slog.New(slog.DiscardHandler),
-			Dial: func(context.Context, string, string) (net.Conn, error) { return scripted{says: bytes.NewReader(says)}, nil },
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				return scripted{says: bytes.NewReader(says)}, nil
+			},
 		})
 		sound := func(r reply.Reply) bool {
 			if r.IsZero() {
