@@ -103,18 +103,12 @@ func sent(t *testing.T, p Profile, o Options, text string, n int) (said, notes s
 	near, far := smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
 	done := make(chan struct{})
 	go func() {
-		NewServer(h, o).ServeConn(far, p)
+		NewServer(h, o).ServeConn(piecewise{far, n}, p)
 		close(done)
 	}()
 	greeting := hearLine(t, near)
 	go func() {
-		for rest := []byte(text); len(rest) > 0; {
-			m := min(n, len(rest))
-			if _, err := near.Write(rest[:m]); err != nil {
-				break
-			}
-			rest = rest[m:]
-		}
+		_, _ = near.Write([]byte(text)) // of which piecewise lets the server see n octets at a time
 		_ = near.CloseWrite()
 	}()
 	b, err := io.ReadAll(near)
@@ -333,19 +327,22 @@ func unwrapped(t *testing.T, s *Server, octets []byte, size int) (in bool, rest 
 	return true, rest
 }
 
+// piecewise is a connection of which no more is read at a time than came in one
+// piece.
+type piecewise struct {
+	*smtptest.Conn
+	size int
+}
+
+func (p piecewise) Read(b []byte) (int, error) { return p.Conn.Read(b[:min(len(b), p.size)]) }
+
 // proxiedPipe is a connection on which octets come in pieces, and then no more.
-func proxiedPipe(octets []byte, size int) (near, far *smtptest.Conn) {
-	near, far = smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
+func proxiedPipe(octets []byte, size int) (near *smtptest.Conn, far piecewise) {
+	near, end := smtptest.Pipe(netip.MustParseAddrPort("192.0.2.9:1000"), netip.MustParseAddrPort("192.0.2.1:25"))
 	octets = bytes.Clone(octets)
 	go func() {
-		for len(octets) > 0 {
-			n := min(max(1, size), len(octets))
-			if _, err := near.Write(octets[:n]); err != nil {
-				break
-			}
-			octets = octets[n:]
-		}
+		_, _ = near.Write(octets)
 		_ = near.CloseWrite()
 	}()
-	return near, far
+	return near, piecewise{end, max(1, size)}
 }
