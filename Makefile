@@ -21,6 +21,8 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 # Length of the long form: seconds for each fuzz target, rounds of killing, seeds of the simulation.
 FUZZTIME ?= 120s
+# How many fuzz targets run side by side.
+FUZZERS  ?= 2
 KILLS    ?= 50
 SEEDS    ?= 2000
 
@@ -65,7 +67,7 @@ race:
 	CGO_ENABLED=1 $(GO) test -race -short $$(for p in $(RACY); do if compgen -G "internal/$$p/*.go" >/dev/null; then echo ./internal/$$p/...; fi; done)
 
 fuzz:
-	scripts/fuzz.sh $(FUZZTIME)
+	scripts/fuzz.sh $(FUZZTIME) $(FUZZERS)
 
 smoke: build
 	scripts/smoke.sh bin/onward
@@ -80,7 +82,7 @@ proof: peers-install
 	$(GO) test -count=1 ./...
 	ONWARD_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 2h -run 'Seed|Simulat|Crash|Fault' ./internal/...
 	ONWARD_KILLS=$(KILLS) $(GO) test -tags peers -count=1 -timeout 3h -v -run 'TestKill' ./test/peers/
-	scripts/fuzz.sh $(FUZZTIME)
+	scripts/fuzz.sh $(FUZZTIME) $(FUZZERS)
 
 bench: build
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/...

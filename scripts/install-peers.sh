@@ -4,7 +4,7 @@
 #   sudo scripts/install-peers.sh
 #
 # Debian packages: swaks (with its TLS module), postfix (for smtp-source, smtp-sink and a next hop), python3, openssl, msmtp,
-# curl, s-nail, git send-email, gsasl, Perl's Net::SMTP with TLS and logins, opendkim (as a milter),
+# curl, s-nail, git send-email, gsasl, Perl's Net::SMTP with TLS and logins; opendkim, rspamd and ClamAV (as milters);
 # slapd and dovecot-core (who know passwords), apache2-utils and whois (for htpasswd and mkpasswd), chromium. npm: nodemailer, into test/peers/nodemailer/node_modules, and puppeteer-core with axe-core, into
 # test/peers/browser/node_modules, as the package-lock.json of each folder says.
 # Nothing is configured and no daemon is started: the tests start what they need on loopback, from folders of their own.
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 
 packages=(swaks libnet-ssleay-perl postfix python3 openssl ca-certificates procps chromium
 	msmtp curl s-nail git git-email libio-socket-ssl-perl libauthen-sasl-perl gsasl opendkim opendkim-tools
-	slapd dovecot-core apache2-utils whois)
+	rspamd clamav-daemon clamav-milter slapd dovecot-core apache2-utils whois)
 
 missing=()
 for package in "${packages[@]}"; do

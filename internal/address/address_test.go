@@ -211,3 +211,34 @@ func FuzzMailbox(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDomain: a domain or literal is read once and for all: what it is written
+// as, in ASCII and as people read it, is the same domain.
+func FuzzDomain(f *testing.F) {
+	for _, s := range []string{"example.org", "BÜCHER.example", "xn--bcher-kva.example", "[192.0.2.1]", "[IPv6:2001:DB8::1]", "[x:y]", "a..b", "-a.example", "example.org.", "ß.example"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		d, err := ParseDomain(s)
+		if err != nil {
+			if !errors.Is(err, ErrSyntax) || len(err.Error()) > 1000 {
+				t.Fatalf("ParseDomain(%q): %v", s, err)
+			}
+			return
+		}
+		out := d.String()
+		if d.IsZero() || len(out) > MaxDomain || strings.ContainsAny(out, "\r\n\x00 \t<>\"") {
+			t.Fatalf("%q is the domain %q", s, out)
+		}
+		for _, c := range []byte(out) {
+			if c >= 0x80 || c >= 'A' && c <= 'Z' && out[0] != '[' {
+				t.Fatalf("%q is the domain %q, which is not its only form", s, out)
+			}
+		}
+		for _, form := range []string{out, d.Unicode()} {
+			if again, err := ParseDomain(form); err != nil || again != d {
+				t.Fatalf("%q is the domain %q, and %q is %q, %v", s, out, form, again, err)
+			}
+		}
+	})
+}

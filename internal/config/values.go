@@ -329,6 +329,8 @@ func rule(client bool) reader[Rule] {
 				p = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
 			} else if p, err = netip.ParsePrefix(what); err != nil {
 				return Rule{}, fmt.Errorf("%q: %q is neither an IP address nor a network", s, what)
+			} else if p.Addr().Is4In6() { // no client would ever match
+				return Rule{}, fmt.Errorf("%q: write IPv4 networks as such, without ::ffff in front", s)
 			}
 			r.Network = p.Masked()
 		case what == "<>":

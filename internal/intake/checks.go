@@ -402,7 +402,7 @@ func (g *greylist) wait(a netip.Addr, from, to address.Mailbox, delay time.Durat
 		bits = 64
 	}
 	client, err := a.Prefix(bits)
-	if err != nil {
+	if err != nil || !client.IsValid() { // XCLIENT may leave a client without an address
 		return 0
 	}
 	sum := sha256.Sum256([]byte(client.String() + "\x00" + from.Key() + "\x00" + to.Key()))

@@ -5,8 +5,12 @@
 // or a message, and add, change and remove header fields; that a filter which
 // does not answer in time defers the message or is passed over, as the operator
 // wants; and that nothing is thrown away silently: a filter that asks for that
-// (SMFIR_DISCARD) refuses. Bodies and envelopes are not changed: we do not offer
-// it, so filters know.
+// (SMFIR_DISCARD), or for a quarantine, which we do not have, refuses.
+//
+// Bodies and envelopes are not changed. That is offered all the same: rspamd asks
+// for all changes there are, whatever is offered, and clamav-milter hangs up where
+// there is no quarantine. A filter that really wants such a change defers the
+// message, and the log says why.
 //
 // The protocol is github.com/d--j/go-milter's. There is no RFC; the reference is
 // the documentation of libmilter.
@@ -57,19 +61,10 @@ func New(opt Options) *Filter {
 		opt.Dial = new(net.Dialer).DialContext
 	}
 	return &Filter{opt: opt, client: milter.NewClient(opt.Network, opt.Address,
-		milter.WithActions(milter.OptAddHeader|milter.OptChangeHeader|milter.OptSetMacros),
+		milter.WithActions(milter.AllClientSupportedActionMasks),
 		milter.WithReadTimeout(opt.Timeout), milter.WithWriteTimeout(opt.Timeout),
 		milter.WithDialer(dialer{opt}),
 	)}
-}
-
-// dialer connects within the time that an answer may take.
-type dialer struct{ opt Options }
-
-func (d dialer) Dial(network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), d.opt.Timeout)
-	defer cancel()
-	return d.opt.Dial(ctx, network, addr)
 }
 
 // Begin implements intake.Filter.
@@ -296,7 +291,33 @@ func (v *view) End(_ context.Context, queueID string) (message.EditList, reply.R
 	if r := v.take(act); !r.IsZero() {
 		return nil, r
 	}
+	for _, c := range changes {
+		switch c.Type {
+		case milter.ActionAddHeader, milter.ActionInsertHeader, milter.ActionChangeHeader:
+		case milter.ActionQuarantine:
+			return nil, reply.FilterRefused(text(c.Reason))
+		default:
+			v.f.opt.Log.Error("the milter wants a change of body or envelope, which are not changed here; configure it not to",
+				"session", v.p.Session, "milter", v.f.opt.Address, "change", changeName(c.Type))
+			return nil, reply.FilterDeferred("it wants a change that is not made here")
+		}
+	}
 	return v.edits(changes), reply.Reply{}
+}
+
+// changeName is a change that we do not make, for the log.
+func changeName(t milter.ModifyActionType) string {
+	switch t {
+	case milter.ActionAddRcpt:
+		return "add a recipient"
+	case milter.ActionDelRcpt:
+		return "remove a recipient"
+	case milter.ActionReplaceBody:
+		return "replace the body"
+	case milter.ActionChangeFrom:
+		return "change the sender"
+	}
+	return "unknown"
 }
 
 // edits translates changes of the header section. Fields that are added stand on

@@ -12,30 +12,16 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/onwardmail/onward/internal/reply"
+	"github.com/onwardmail/onward/internal/smtptest"
 )
-
-// elsewhere are the entries that this server cannot give yet, because it has no
-// such listener. They are given in the scripts of smtpd.
-var elsewhere = map[string]bool{}
 
 // TestEveryReplyIsGiven: what the catalogue has, the whole server says in at
 // least one conversation. TestScripts sees to it that it is really said.
 func TestEveryReplyIsGiven(t *testing.T) {
 	given := namesIn(t, scripts)
-	below := namesIn(t, "../smtpd/testdata/*.txtar")
 	for _, d := range reply.All() {
-		switch {
-		case !elsewhere[d.Name] && len(given[d.Name]) == 0:
+		if len(given[d.Name]) == 0 {
 			t.Errorf("no script in testdata/script has the reply %s: %d %s %s", d.Name, d.Code, d.Enhanced, d.Text)
-		case elsewhere[d.Name] && len(below[d.Name]) == 0:
-			t.Errorf("no script of smtpd has the reply %s: %d %s %s", d.Name, d.Code, d.Enhanced, d.Text)
-		case elsewhere[d.Name] && len(given[d.Name]) > 0:
-			t.Errorf("%s is given by the whole server in %s: take it off the list of exceptions", d.Name, given[d.Name])
-		}
-	}
-	for name := range elsewhere {
-		if _, ok := reply.ByName(name); !ok {
-			t.Errorf("the exception %s is no entry of the catalogue", name)
 		}
 	}
 }
@@ -81,11 +67,12 @@ func namesIn(t *testing.T, pattern string) map[string][]string {
 
 // saidIn takes what a server says out of a line of a script.
 func saidIn(line string) (string, bool) {
-	if said, ok := strings.CutPrefix(line, "S: "); ok {
-		return said, true
+	said, ok := smtptest.ParseSaid(line)
+	if !ok || !said.Expression {
+		return said.Text, ok
 	}
-	said, ok := strings.CutPrefix(line, "S~ ^")
-	return strings.TrimSuffix(said, "$"), ok
+	text, ok := strings.CutPrefix(said.Text, "^")
+	return strings.TrimSuffix(text, "$"), ok
 }
 
 // form is what an entry looks like as the first line of a reply.

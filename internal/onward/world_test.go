@@ -681,14 +681,15 @@ func (w *world) startMilter() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := milter.NewServer(milter.WithMilter(func() milter.Milter { return &fakeMilter{} }), milter.WithActions(milter.OptAddHeader|milter.OptChangeHeader))
+	s := milter.NewServer(milter.WithMilter(func() milter.Milter { return &fakeMilter{} }), milter.WithActions(milter.OptAddHeader|milter.OptChangeHeader|milter.OptQuarantine|milter.OptAddRcpt))
 	go func() { _ = s.Serve(l) }()
 	w.t.Cleanup(func() { _ = s.Close() })
 }
 
 type fakeMilter struct {
 	milter.NoOpMilter
-	body int
+	body    int
+	subject string
 }
 
 // verdict goes by words.
@@ -719,6 +720,9 @@ func (f *fakeMilter) RcptTo(to, _ string, _ milter.Modifier) (*milter.Response, 
 }
 
 func (f *fakeMilter) Header(name, value string, _ milter.Modifier) (*milter.Response, error) {
+	if name == "Subject" {
+		f.subject = value
+	}
 	return verdict(name + ":" + value)
 }
 
@@ -738,5 +742,11 @@ func (f *fakeMilter) EndOfMessage(m milter.Modifier) (*milter.Response, error) {
 		return nil, err
 	}
 	f.body = 0
+	switch {
+	case strings.Contains(f.subject, "hold"):
+		return milter.RespAccept, m.Quarantine("Held back: a virus")
+	case strings.Contains(f.subject, "copy"):
+		return milter.RespAccept, m.AddRecipient("<boss@example.org>", "")
+	}
 	return milter.RespAccept, nil
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/onwardmail/onward/internal/address"
@@ -309,8 +310,8 @@ func orcptValue(s string) (string, error) {
 		return "", fault(FaultParameter, "ORCPT", "its value has at most %d characters", MaxORcpt)
 	}
 	if strings.EqualFold(kind, "utf-8") {
-		if coded == "" {
-			return "", fault(FaultParameter, "ORCPT", "the address is empty")
+		if coded == "" || strings.ContainsFunc(coded, unicode.IsControl) {
+			return "", fault(FaultParameter, "ORCPT", "the address is empty, or has a control character")
 		}
 		return kind + ";" + coded, nil
 	}

@@ -61,6 +61,7 @@ type Conn struct {
 
 	out      []byte    // replies that wait to be sent
 	deadline time.Time // as it is set on conn; zero if unknown
+	chunked  time.Time // when all chunks of the content must be there; zero if there are none
 
 	draining atomic.Bool // the server stops: close when idle
 	shed     atomic.Bool // the server is full: close
@@ -345,6 +346,7 @@ func (c *Conn) readLine(ctx context.Context, most int) (Next, error) {
 			if !c.spoke.Load() {
 				c.spoke.Store(true)
 			}
+			c.noteChunks()
 			next := c.session.Line(ctx, line)
 			if c.peer.Login != "" && c.loggedIn.Load() == nil {
 				c.loggedIn.Store(&transaction.Identity{Login: c.peer.Login, Credential: c.peer.Credential})
@@ -353,7 +355,7 @@ func (c *Conn) readLine(ctx context.Context, most int) (Next, error) {
 		}
 		scanned = c.end - c.start
 		if by.IsZero() {
-			by = time.Now().Add(c.options.CommandWait)
+			by = c.within(time.Now().Add(c.options.CommandWait))
 		}
 		if scanned >= most {
 			return c.ignoreLine(by)
@@ -425,26 +427,6 @@ func (c *Conn) readContent(ctx context.Context) (Next, error) {
 			return Next{}, err
 		}
 	}
-}
-
-// readChunk reads n octets.
-func (c *Conn) readChunk(ctx context.Context, n int64) (Next, error) {
-	if err := c.flushBy(c.options.BlockWait); err != nil {
-		return Next{}, err
-	}
-	end := time.Time{}
-	for n > 0 {
-		if c.start == c.end {
-			if err := c.block(&end); err != nil {
-				return Next{}, err
-			}
-		}
-		m := int(min(n, int64(c.end-c.start)))
-		c.session.ChunkPiece(c.buf[c.start : c.start+m])
-		c.start += m
-		n -= int64(m)
-	}
-	return c.session.ChunkRead(ctx), nil
 }
 
 // block reads the next octets of content into the large buffer, leaving the

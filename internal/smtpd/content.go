@@ -16,6 +16,7 @@ type incoming struct {
 	stopped bool                // nothing more is written: it will be refused
 	lines   smtp.LineScanner    // of chunks
 	last    bool                // the chunk that is being read is the last
+	octets  int64               // of the chunk that is being read
 	cr      bool                // the last octet was CR
 	lf      bool                // the last octet was LF
 	mended  []byte              // memory for what normalize makes
@@ -176,6 +177,10 @@ func (s *Session) answerAll(replies []reply.Reply) Next {
 	return s.next(ReadCommand, replies...)
 }
 
+// smallChunk is how many octets a chunk must have to get a message ahead. A
+// client may send less, but not without end.
+const smallChunk = 1024
+
 // bdat answers BDAT (rfc3030#2): first the chunk is read, then there is a
 // reply.
 func (s *Session) bdat(ctx context.Context, arg string) Next {
@@ -189,7 +194,7 @@ func (s *Session) bdat(ctx context.Context, arg string) Next {
 		}
 		s.stage = chunking
 	}
-	s.incoming.last = last
+	s.incoming.last, s.incoming.octets = last, size
 	return s.chunk(size)
 }
 
@@ -234,6 +239,9 @@ func (s *Session) ChunkRead(ctx context.Context) Next {
 	case in.size > s.options.MaxSize:
 		return s.chunkFailed(s.tooLarge())
 	case !in.last:
+		if in.octets < smallChunk && s.stuck() {
+			return s.bye(reply.TooManyErrors(s.options.Hostname))
+		}
 		return s.answer(reply.Done())
 	}
 	unfinished := in.lines.End()

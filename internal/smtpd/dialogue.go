@@ -29,8 +29,9 @@ const (
 	still
 )
 
-// maxStill is how many commands that move nothing a client may say before a
-// message of its is accepted; each more is an error.
+// maxStill is how often a client may say what moves nothing before a message of
+// its is accepted: commands like NOOP, commands that are refused for the time
+// being, chunks of next to nothing. Each more is an error.
 const maxStill = 1000
 
 // maxSurplus is how many recipients a client may name beyond the limit before a
@@ -122,19 +123,10 @@ func (s *Session) command(ctx context.Context, line []byte) Next {
 		}
 		return s.answer(no)
 	}
-	if r.flags&still != 0 && s.tiresome() {
+	if r.flags&still != 0 && s.stuck() {
 		return s.bye(reply.TooManyErrors(s.options.Hostname))
 	}
 	return r.proceed(s, ctx, c.Arg)
-}
-
-// tiresome counts a command that moves nothing, and reports whether it was one
-// too many.
-func (s *Session) tiresome() bool {
-	if s.idle++; s.idle > maxStill {
-		s.errors++
-	}
-	return s.errors >= s.options.MaxErrors
 }
 
 // check returns why a command may not come now, or the zero Reply.
@@ -304,7 +296,7 @@ func (s *Session) rcpt(ctx context.Context, arg string) Next {
 		if s.surplus++; s.surplus > maxSurplus {
 			return s.bye(no, reply.TooManyErrors(s.options.Hostname))
 		}
-		return s.answer(no)
+		return s.next(ReadCommand, no) // it has a bound of its own
 	}
 	r := s.transaction.Recipient(ctx, to, params)
 	if r.IsZero() {

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"net"
 	"net/netip"
@@ -59,6 +60,7 @@ func (s *Server) unwrap(nc net.Conn, p Profile) net.Conn {
 	}
 	_ = nc.SetReadDeadline(time.Now().Add(proxyWait))
 	r := bufio.NewReader(nc)
+	await(r)
 	h, err := proxyproto.Read(r)
 	if err != nil {
 		log.Warn("the header of the PROXY protocol is missing or malformed", "error", err)
@@ -76,6 +78,24 @@ func (s *Server) unwrap(nc net.Conn, p Profile) net.Conn {
 		c.remote, c.local = src, dst
 	}
 	return c
+}
+
+// maxProxyLine is the longest header of version 1, with its CRLF, as the
+// specification has it.
+const maxProxyLine = 107
+
+// await reads until a header of version 1 is whole: the library gives up if it
+// comes in two packets. What goes wrong here goes wrong again when it is read.
+func await(r *bufio.Reader) {
+	for n := 1; n <= maxProxyLine; n = r.Buffered() + 1 {
+		if _, err := r.Peek(n); err != nil {
+			return
+		}
+		b, err := r.Peek(r.Buffered())
+		if err != nil || b[0] != 'P' || bytes.IndexByte(b, '\n') >= 0 {
+			return
+		}
+	}
 }
 
 // acceptProxied takes a connection from a proxy. Those that owe their header are

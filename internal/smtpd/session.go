@@ -73,7 +73,7 @@ type Session struct {
 	errors   int  // 5xx since the last message that was accepted
 	failures int  // rejected logins
 	mails    int  // MAIL commands, whatever became of them
-	idle     int  // commands that move nothing, since the last message that was accepted
+	idle     int  // what has moved nothing, since the last message that was accepted
 	surplus  int  // recipients beyond the limit, since the last message that was accepted
 	praised  bool // sent has been called
 	struck   bool // it ended because of the client's errors
@@ -250,8 +250,18 @@ func (s *Session) bye(replies ...reply.Reply) Next {
 	return s.next(Close, replies...)
 }
 
+// stuck notes that the client has said something that moves nothing, and reports
+// whether it has done that so often that it must go.
+func (s *Session) stuck() bool {
+	if s.idle++; s.idle > maxStill {
+		s.errors++
+	}
+	return s.errors >= s.options.MaxErrors
+}
+
 // answer says r and reads the next command; or ends the session, if r says so
-// or the client has made too many errors.
+// or the client has made too many errors. A temporary refusal is no error of the
+// client, but one that asks for it without end is.
 func (s *Session) answer(r reply.Reply) Next {
 	switch code := r.Code(); {
 	case code == 421 || code == 221: // rfc5321#3.8, rfc5321#4.1.1.10
@@ -261,6 +271,8 @@ func (s *Session) answer(r reply.Reply) Next {
 		if s.errors >= s.options.MaxErrors {
 			return s.bye(r, reply.TooManyErrors(s.options.Hostname))
 		}
+	case code >= 400 && s.stuck():
+		return s.bye(r, reply.TooManyErrors(s.options.Hostname))
 	}
 	return s.next(ReadCommand, r)
 }

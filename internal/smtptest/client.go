@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -155,34 +154,6 @@ func (c *client) take(n int) []string {
 		lines = append(lines, line)
 	}
 	return lines
-}
-
-// matches holds what was said against a line of the script.
-func matches(line, said string) (bool, error) {
-	want := strings.TrimPrefix(line[2:], " ")
-	if line[1] == '~' {
-		re, err := regexp.Compile(want)
-		if err != nil {
-			return false, err
-		}
-		return re.MatchString(said), nil
-	}
-	parts := strings.Split(want, "...")
-	if len(parts) == 1 {
-		return want == said, nil
-	}
-	if !strings.HasPrefix(said, parts[0]) {
-		return false, nil
-	}
-	said = said[len(parts[0]):]
-	for _, part := range parts[1 : len(parts)-1] {
-		i := strings.Index(said, part)
-		if i < 0 {
-			return false, nil
-		}
-		said = said[i+len(part):]
-	}
-	return strings.HasSuffix(said, parts[len(parts)-1]), nil
 }
 
 // unescape reads the text of a C: line.

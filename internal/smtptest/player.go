@@ -29,15 +29,18 @@ import (
 //	C| raw             the client sends this alone
 //	S: 250 ...         the server says this line; "..." stands for any text
 //	S~ ^250 [a-z]+$    the server says a line that the regular expression finds
+//	S*20: 250 ...      the server says 20 such lines; S*20~ is for an expression
 //	starttls           the client's part of the handshake
 //	wait 5m            time passes
+//	slowly 1m abc      the client sends the text, an octet after each minute
 //	close              the client closes the connection
 //	half               the client says that it will send no more
 //	eof                the server has closed the connection
 //
 // or a command of the World. Lines of C: that follow each other leave in one
-// piece. In them \r \n \t \\ \x00 are what they are in Go, and \{a*600} is 600
-// times "a", or whatever stands there for it. Whatever a server says and the script does not is a failure.
+// piece. In them, and in what is sent slowly, \r \n \t \\ \x00 are what they are
+// in Go, and \{a*600} is 600 times "a", or whatever stands there for it.
+// Whatever a server says and the script does not is a failure.
 //
 // Unless Real is set a script is played inside a testing/synctest bubble: wait
 // costs no time, and "the server says" means: when nothing moves any more.
@@ -94,7 +97,7 @@ func (p Player) File(t *testing.T, file string) {
 	a := txtar.Parse(text)
 	if p.Real {
 		for line := range bytes.Lines(a.Comment) {
-			if bytes.HasPrefix(line, []byte("wait ")) {
+			if bytes.HasPrefix(line, []byte("wait ")) || bytes.HasPrefix(line, []byte("slowly ")) {
 				t.Skip("the script waits; it is played in a bubble only")
 			}
 		}
@@ -176,7 +179,10 @@ type script struct {
 
 func isSent(line string) bool { return strings.HasPrefix(line, "C:") || strings.HasPrefix(line, "C|") }
 
-func isSaid(line string) bool { return strings.HasPrefix(line, "S:") || strings.HasPrefix(line, "S~") }
+func isSaid(line string) bool {
+	_, ok := ParseSaid(line)
+	return ok
+}
 
 // send sends lines in one piece.
 func (s *script) send(lines []string) error {
@@ -207,33 +213,53 @@ func (s *script) expect(lines []string) error {
 	if s.now == nil {
 		return fmt.Errorf("no connection is open")
 	}
+	want := make([]Said, len(lines))
+	n := 0
+	for i, line := range lines {
+		want[i], _ = ParseSaid(line)
+		n += want[i].Times
+	}
 	if s.player.Update {
-		got := s.heard(-1)
-		for i, text := range got {
-			if i < len(lines) {
-				if ok, err := matches(lines[i], text); ok && err == nil {
-					s.out = append(s.out, lines[i])
-					continue
-				}
-			}
-			s.out = append(s.out, "S: "+text)
-		}
+		s.correct(lines, want, s.heard(-1))
 		return nil
 	}
-	got := s.heard(len(lines))
-	for i, line := range lines {
-		if i == len(got) {
-			return fmt.Errorf("the server does not say\n\t%s\nits connection is %s", line, s.now.state())
-		}
-		ok, err := matches(line, got[i])
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fmt.Errorf("the server says\n\t   %s\ninstead of\n\t%s", got[i], line)
+	got := s.heard(n)
+	for i, w := range want {
+		for range w.Times {
+			if len(got) == 0 {
+				return fmt.Errorf("the server does not say\n\t%s\nits connection is %s", lines[i], s.now.state())
+			}
+			ok, err := w.matches(got[0])
+			if err != nil {
+				return err
+			}
+			if !ok {
+				return fmt.Errorf("the server says\n\t   %s\ninstead of\n\t%s", got[0], lines[i])
+			}
+			got = got[1:]
 		}
 	}
 	return s.nothingElse(len(s.out))
+}
+
+// correct writes what the server says, in the words of the lines that agree.
+func (s *script) correct(lines []string, want []Said, got []string) {
+	for i, w := range want {
+		n := 0
+		for n < min(w.Times, len(got)) {
+			if ok, err := w.matches(got[n]); !ok || err != nil {
+				break
+			}
+			n++
+		}
+		if n == w.Times {
+			s.out = append(s.out, lines[i])
+		} else if n = max(1, n); len(got) > 0 {
+			s.out = append(s.out, written(got[:n])...)
+		}
+		got = got[min(n, len(got)):]
+	}
+	s.out = append(s.out, written(got)...)
 }
 
 // settle waits until nothing moves any more.
@@ -264,11 +290,7 @@ func (s *script) nothingElse(at int) error {
 		return nil
 	}
 	if s.player.Update {
-		added := make([]string, len(more))
-		for i, text := range more {
-			added[i] = "S: " + text
-		}
-		s.out = append(s.out[:at:at], append(added, s.out[at:]...)...)
+		s.out = append(s.out[:at:at], append(written(more), s.out[at:]...)...)
 		return nil
 	}
 	return fmt.Errorf("the server also says\n\t   %s", strings.Join(more, "\n\t   "))
@@ -295,6 +317,8 @@ func (s *script) command(line string) error {
 		}
 		s.now = c
 		return nil
+	case words[0] == "slowly" && len(words) > 2:
+		return s.slowly(words[1], line)
 	case words[0] == "wait" && len(words) == 2:
 		d, err := time.ParseDuration(words[1])
 		if err == nil {
@@ -332,6 +356,32 @@ func (s *script) command(line string) error {
 	}
 	s.settle()
 	return s.world.Command(words)
+}
+
+// slowly sends what follows the pause in its line. A client whose server has
+// closed stops.
+func (s *script) slowly(pause, line string) error {
+	if s.now == nil {
+		return fmt.Errorf("no connection is open")
+	}
+	d, err := time.ParseDuration(pause)
+	if err != nil {
+		return err
+	}
+	_, text, _ := strings.Cut(line, " "+pause+" ")
+	b, err := unescape(text)
+	if err != nil {
+		return err
+	}
+	for i := range b {
+		time.Sleep(d) // in a bubble
+		s.settle()
+		if s.now.over() {
+			return fmt.Errorf("the server has closed the connection before octet %d of %d", i+1, len(b))
+		}
+		s.now.send(b[i : i+1])
+	}
+	return nil
 }
 
 func (s *script) open(service, name string) error {

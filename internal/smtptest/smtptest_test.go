@@ -314,6 +314,12 @@ on b
 eof
 open echo as c
 S: hello
+C| \{x\r\n*6}yy\r\n
+S*4: X
+S*2~ ^X$
+S: YY
+slowly 9s \x7a\r\n
+S: Z
 C: bye
 S: BYE
 eof
@@ -338,6 +344,12 @@ func TestPlayer(t *testing.T) {
 		"closed too early":     {"wait 59s\nC: still there\n", "wait 61s\nC: still there\n"},
 		"the expression fails": {"^T[WO]+$", "^T[W]+$"},
 		"the wild card fails":  {"S: h...o", "S: h...x"},
+		"too few of a kind":    {"S*4: X", "S*5: X"},
+		"too many of a kind":   {"S*2~ ^X$", "S*1~ ^X$"},
+		"not one of a kind":    {"S*4: X", "S*4: Y"},
+		"no number":            {"S*4: X", "S*0: X"},
+		"too slow":             {"slowly 9s", "slowly 29s"},
+		"bad pause":            {"slowly 9s", "slowly long"},
 		"unknown command":      {"fine\n", "bad\n"},
 		"bad escape":           {`\x41`, `\q`},
 		"bad duration":         {"wait 59s", "wait long"},
@@ -362,11 +374,11 @@ func TestPlayer(t *testing.T) {
 		})
 	}
 	// With -update the wrong lines are made right, and those that were keep their
-	// wild cards.
-	wrong := strings.NewReplacer("S: ONE ABBB\n", "", "S: SPLIT\n", "S: WRONG\n", "S: BYE\n", "").Replace(good)
+	// wild cards. Many of a kind become one line.
+	wrong := strings.NewReplacer("S: ONE ABBB\n", "", "S: SPLIT\n", "S: WRONG\n", "S: BYE\n", "", "S*2~ ^X$\nS: YY\n", "").Replace(good)
 	name := file(wrong)
 	Player{Start: echo, Update: true}.File(t, name)
-	if got, _ := os.ReadFile(name); string(got) != strings.Replace(good, "S~ ^T[WO]+$", "S: TWO", 1) {
+	if got, _ := os.ReadFile(name); string(got) != strings.NewReplacer("S~ ^T[WO]+$", "S: TWO", "S*2~ ^X$", "S: X\nS: X").Replace(good) {
 		t.Errorf("rewritten as\n%s", got)
 	}
 	Player{Start: echo}.File(t, name)

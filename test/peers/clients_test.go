@@ -110,8 +110,8 @@ $s->quit;`
 	})
 }
 
-// TestMilter has Debian's opendkim look at mail as a milter: it signs what a trusted client submits, and the field arrives.
-func TestMilter(t *testing.T) {
+// TestOpendkim has Debian's opendkim look at mail as a milter: it signs what a trusted client submits, and the field arrives.
+func TestOpendkim(t *testing.T) {
 	world := newSink(t, nil)
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {
@@ -131,16 +131,7 @@ func TestMilter(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := prepare(t, settings{routes: map[string]string{"*": world.address}, relay: []string{"127.0.0.0/8"}})
-	f, err := os.OpenFile(o.config, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(f, "[milters]\nservers = [%q]\n", at); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	o.addConfig(t, fmt.Sprintf("[milters]\nservers = [%q]\n", at))
 	o.start(t)
 	send := func(subject string) (string, int) {
 		return program(t, "", "swaks", "--server", o.mx, "--ehlo", "client.example.com", "--from", "anna@example.org", "--to", "friend@example.com",
