@@ -109,7 +109,7 @@ func every(t *testing.T, text string) map[string]Reply {
 		"AuthRequired": AuthRequired(), "TLSRequired": TLSRequired(), "SenderOK": SenderOK(), "SenderSyntax": SenderSyntax(text),
 		"ParameterUnknown": ParameterUnknown(text), "ParameterValue": ParameterValue(text, text),
 		"MessageTooLarge": MessageTooLarge(text), "MessageTooLargeContent": MessageTooLargeContent(text), "StorageLow": StorageLow(),
-		"SenderNotOwned": SenderNotOwned(text, box), "NonASCIIAddress": NonASCIIAddress(), "RecipientOK": RecipientOK(), "Verified": Verified(box),
+		"SenderNotOwned": SenderNotOwned(text, box), "SenderOutOfScope": SenderOutOfScope(text, text, box, text), "RecipientOutOfScope": RecipientOutOfScope(text, text, box, text), "LoginEnded": LoginEnded(text), "NonASCIIAddress": NonASCIIAddress(), "RecipientOK": RecipientOK(), "Verified": Verified(box),
 		"WillForward": WillForward(box), "PleaseTry": PleaseTry(box), "MovedUnsayable": MovedUnsayable(),
 		"MailboxUnknown": MailboxUnknown(box), "RelayDenied": RelayDenied(box), "RecipientRefused": RecipientRefused(text),
 		"RecipientSyntax": RecipientSyntax(text), "TooManyRecipients": TooManyRecipients(),

@@ -51,8 +51,8 @@ func files(t *testing.T, all map[string]string) string {
 	return dir
 }
 
-// daemon runs a program until the end of the test; it shows what the program said if the test fails.
-func daemon(t *testing.T, network, address string, command ...string) {
+// runProgram runs a program until the end of the test; it shows what the program said if the test fails.
+func runProgram(t *testing.T, network, address string, command ...string) {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "log")
 	if err != nil {
@@ -144,7 +144,7 @@ func TestRspamd(t *testing.T) {
 		"override.d/milter_headers.conf":   "use = [\"x-spamd-bar\"];\nskip_local = false;\n",
 		"db/.keep":                         "", "run/.keep": "", "log/.keep": "",
 	})
-	daemon(t, "tcp", at, "rspamd", "-i", "-f", "-c", "/etc/rspamd/rspamd.conf", "--var=LOCAL_CONFDIR="+dir, "--var=DBDIR="+dir+"/db", "--var=RUNDIR="+dir+"/run", "--var=LOGDIR="+dir+"/log")
+	runProgram(t, "tcp", at, "rspamd", "-i", "-f", "-c", "/etc/rspamd/rspamd.conf", "--var=LOCAL_CONFDIR="+dir, "--var=DBDIR="+dir+"/db", "--var=RUNDIR="+dir+"/run", "--var=LOGDIR="+dir+"/log")
 	world := newSink(t, nil)
 	o := prepare(t, settings{routes: map[string]string{"*": world.address}, relay: []string{"127.0.0.0/8"}})
 	o.addConfig(t, fmt.Sprintf("[milters]\nservers = [%q]\n", at))
@@ -166,7 +166,7 @@ func TestClamAV(t *testing.T) {
 		"db/test.ndb": fmt.Sprintf("Eicar-Test:0:*:%x\n", eicar),
 		"clamd.conf":  "Foreground yes\nDatabaseDirectory DIR/db\nLocalSocket DIR/clamd.ctl\nUser root\n",
 	})
-	daemon(t, "unix", dir+"/clamd.ctl", "clamd", "-c", dir+"/clamd.conf")
+	runProgram(t, "unix", dir+"/clamd.ctl", "clamd", "-c", dir+"/clamd.conf")
 	for infected, says := range map[string]string{
 		"Reject\nRejectMsg Infected with %v": "550 5.7.1 Refused by a filter: Infected with Eicar-Test",
 		"Quarantine":                         "550 5.7.1 Refused by a filter: quarantined by clamav-milter",
@@ -180,7 +180,7 @@ func TestClamAV(t *testing.T) {
 			"clamav-milter.conf": "Foreground yes\nMilterSocket inet:" + port + "@127.0.0.1\nClamdSocket unix:" + dir + "/clamd.ctl\nUser root\n" +
 				"AddHeader Replace\nLogInfected Basic\nOnInfected " + infected + "\n",
 		}), "clamav-milter.conf")
-		daemon(t, "tcp", at, "clamav-milter", "-c", conf)
+		runProgram(t, "tcp", at, "clamav-milter", "-c", conf)
 		world := newSink(t, nil)
 		o := prepare(t, settings{routes: map[string]string{"*": world.address}, relay: []string{"127.0.0.0/8"}})
 		o.addConfig(t, fmt.Sprintf("[milters]\nservers = [%q]\n", at))
