@@ -171,7 +171,8 @@ func (d *demo) submission(ctx context.Context) error {
 	if _, err := c.whisper(plain(login, d.phone), "AUTH PLAIN (anna's app password «phone»)", "235 2.7.0 Authentication successful"); err != nil {
 		return err
 	}
-	if _, err := c.say("MAIL FROM:<boss@example.net>", "553 5.7.1 <boss@example.net> is not an address that login anna@example.org may send as: its own, those listed for it, and those forwarded to it"); err != nil {
+	if _, err := c.say("MAIL FROM:<boss@example.net>", "553-5.7.1 <boss@example.net> is not an address that login anna@example.org may send as: its own, those listed for it, and those forwarded to it\n"+
+		"553 5.7.1 An administrator may allow it: onward account identity add anna@example.org boss@example.net"); err != nil {
 		return err
 	}
 	err = c.steps([]step{

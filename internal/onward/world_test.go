@@ -461,6 +461,8 @@ func (w *world) entry(words []string) error {
 					return err
 				}
 				p.Expires = now.Add(in)
+			} else if setScope(&p.Scope, name, value) {
+				continue
 			} else if err := setLimit(&p.Limits, name, value); err != nil {
 				return err
 			}
@@ -485,6 +487,23 @@ func (w *world) entry(words []string) error {
 		}
 	}
 	return d.PutAddress(ctx, a, false)
+}
+
+// setScope sets what an app password is good for, if that is what name says.
+func setScope(s *account.Scope, name, value string) bool {
+	switch name {
+	case "sender":
+		s.Senders = append(s.Senders, value)
+	case "to":
+		s.Recipients = append(s.Recipients, value)
+	case "net":
+		s.Networks = append(s.Networks, netip.MustParsePrefix(value))
+	case "size":
+		s.MaxSize, _ = strconv.ParseInt(value, 10, 64)
+	default:
+		return false
+	}
+	return true
 }
 
 // setLimit sets a sending limit.
@@ -561,6 +580,12 @@ func (w *world) command(words []string) error {
 		w.cut()
 	case "wake":
 		w.server.Wake()
+	case "revoke":
+		_, err := w.server.control.RevokeAppPassword(context.Background(), control.RevokeRequest{Login: words[1], Which: words[2]})
+		return err
+	case "disable":
+		_, err := w.server.control.EnableAccount(context.Background(), control.EnableRequest{Login: words[1]})
+		return err
 	case "resume":
 		_, err := w.server.control.ResumeAppPassword(context.Background(), control.ResumeRequest{Login: words[1], Which: words[2]})
 		return err
