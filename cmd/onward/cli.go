@@ -28,6 +28,7 @@ type commands struct {
 	Domain  domainCmd  `cmd:"" group:"manage" help:"The domains that we receive mail for."`
 	Address addressCmd `cmd:"" group:"manage" help:"What each address does: forward, moved, mailbox, refused."`
 	Account accountCmd `cmd:"" group:"manage" help:"Who may log in, and by which passwords."`
+	Ban     banCmd     `cmd:"" group:"manage" help:"Networks that are refused because of wrong logins."`
 
 	Queue    queueCmd    `cmd:"" group:"mail" help:"What waits to be delivered."`
 	Log      logCmd      `cmd:"" group:"mail" help:"What happened to a message or an address."`

@@ -49,6 +49,8 @@ type Result struct {
 	// Unproved says that AccountDisabled was found before the secret was looked at,
 	// so that the client must not hear of it.
 	Unproved bool
+	// Delay is how long the reply to a rejected login should wait.
+	Delay time.Duration
 	// Until is when a client that was refused as Slowed may come again.
 	Until time.Time
 	// Err is the trouble behind BackendDown, for the log.
@@ -102,6 +104,7 @@ type Checker struct {
 	directory Directory
 	key       []byte
 	policy    atomic.Pointer[policy]
+	guesses   *Guesses // nil: nobody is slowed
 	// slots bounds the argon2 computations under way.
 	slots chan struct{}
 	ready readiness
@@ -113,12 +116,12 @@ type Checker struct {
 
 // NewChecker returns a Checker; key is the installation's key for app
 // passwords, at most hashing argon2 computations run at once (0:
-// DefaultHashing).
-func NewChecker(d Directory, key []byte, hashing int, p Policy) *Checker {
+// DefaultHashing). Who guesses is slowed by guesses, which may be nil.
+func NewChecker(d Directory, key []byte, hashing int, guesses *Guesses, p Policy) *Checker {
 	if hashing <= 0 {
 		hashing = DefaultHashing()
 	}
-	c := &Checker{directory: d, key: key, slots: make(chan struct{}, hashing)}
+	c := &Checker{directory: d, key: key, guesses: guesses, slots: make(chan struct{}, hashing)}
 	c.after.init()
 	c.SetPolicy(p)
 	return c

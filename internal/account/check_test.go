@@ -19,7 +19,7 @@ import (
 func cheap() Cost { return Cost{Memory: 8, Passes: 1, Threads: 1} }
 
 func newChecker(d Directory, hashing int) *Checker {
-	return NewChecker(d, key, hashing, Policy{Secrets: SecretPolicy{Cost: cheap(), Iterations: 4096}})
+	return NewChecker(d, key, hashing, nil, Policy{Secrets: SecretPolicy{Cost: cheap(), Iterations: 4096}})
 }
 
 // try checks credentials of PLAIN, and waits for what is done afterwards.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -192,9 +193,39 @@ func (e *Exchange) attempt(now time.Time) *attempt {
 	return &attempt{policy: e.policy, cred: cred, client: e.client, now: now, login: NormalizeLogin(cred.Login)}
 }
 
-// check asks whether the credentials are right.
+// check asks whether the credentials are right, unless too many wrong ones came
+// before; every rejected one counts alike, whatever was wrong with it.
 func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	a, c := e.attempt(now), e.checker
+	if c.guesses == nil {
+		return e.judge(ctx, a)
+	}
+	if hold := c.guesses.Before(a.client.Remote, a.login, now); !hold.Until.IsZero() {
+		r := c.failed(a, Slowed)
+		r.Until = hold.Until
+		return r
+	}
+	r := e.judge(ctx, a)
+	switch r.Cause {
+	case "":
+		c.guesses.Right(a.client.Remote, r.Login, now)
+	case BackendDown, AccountDisabled:
+	default:
+		r.Delay = c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now).Delay
+	}
+	return r
+}
+
+// Blocked says until when nobody may log in from an address; zero: now.
+func (c *Checker) Blocked(client netip.Addr, now time.Time) time.Time {
+	if c.guesses == nil {
+		return time.Time{}
+	}
+	return c.guesses.Before(client, "", now).Until
+}
+
+func (e *Exchange) judge(ctx context.Context, a *attempt) Result {
+	c := e.checker
 	switch a.cred.Mechanism {
 	case "PLAIN", "LOGIN":
 		return c.password(ctx, a)

@@ -66,8 +66,9 @@ func TestBad(t *testing.T) {
 func usualLogin() Login {
 	return Login{
 		SCRAM: ScramAuto, Iterations: 16384, Argon2Memory: 19 << 20, Argon2Passes: 2,
-		Limits: LoginLimits{MessagesHour: 300, MessagesDay: 2000, RecipientsHour: 1000, RecipientsDay: 5000, NewRecipientsDay: 500},
-		Alarm:  LoginAlarm{Networks: 4, TimesUsual: 10, Messages: 100, UnknownRecipients: 50},
+		Guesses: Guesses{Delay: 5, Ban: 20, BanTime: 15 * time.Minute, Exempt: []netip.Prefix{}},
+		Limits:  LoginLimits{MessagesHour: 300, MessagesDay: 2000, RecipientsHour: 1000, RecipientsDay: 5000, NewRecipientsDay: 500},
+		Alarm:   LoginAlarm{Networks: 4, TimesUsual: 10, Messages: 100, UnknownRecipients: 50},
 	}
 }
 

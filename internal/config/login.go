@@ -15,6 +15,7 @@ type Login struct {
 	Argon2Passes  int
 	Limits        LoginLimits
 	Alarm         LoginAlarm
+	Guesses       Guesses
 	Backends      []Backend // by name, those for every domain last
 }
 
@@ -27,7 +28,7 @@ const (
 
 // loginSpecs are the keys of the section login.
 func loginSpecs() []spec {
-	return slices.Concat(loginSecretSpecs(), loginLimitSpecs())
+	return slices.Concat(loginSecretSpecs(), guessSpecs(), loginLimitSpecs())
 }
 
 // loginSecretSpecs are those about secrets and mechanisms.

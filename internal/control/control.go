@@ -77,6 +77,8 @@ type Options struct {
 	Random io.Reader
 	// Runner is nil when no server is running.
 	Runner Runner
+	// Bans is nil when no server is running.
+	Bans Banner
 	// Version of the program, for Status.
 	Version string
 }

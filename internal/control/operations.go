@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+
+	"github.com/onwardmail/onward/internal/account"
 )
 
 // Operation is one thing that can be done, with the types of what goes in and
@@ -107,6 +109,9 @@ var (
 	ShowQueue   = Operation[QueueShowRequest, QueueMessage]{"queue.show", (*Service).ShowQueue}
 	ChangeQueue = Operation[QueueChange, QueueChanged]{"queue.change", (*Service).ChangeQueue}
 	ShowLog     = Operation[LogRequest, []LogEntry]{"log", (*Service).ShowLog}
+
+	ListBans = Operation[Nothing, []account.Ban]{"ban.list", (*Service).ListBans}
+	LiftBan  = Operation[LiftBanRequest, BansLifted]{"ban.lift", (*Service).LiftBan}
 )
 
 // entries is the table of what the socket serves, besides submit.
@@ -121,5 +126,6 @@ func entries() []entry {
 		AddAppPassword.entry(), ListAppPasswords.entry(), RevokeAppPassword.entry(),
 		AccountLimits.entry(), AccountUsage.entry(), ResumeAppPassword.entry(),
 		ListQueue.entry(), ShowQueue.entry(), ChangeQueue.entry(), ShowLog.entry(),
+		ListBans.entry(), LiftBan.entry(),
 	}
 }

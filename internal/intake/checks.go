@@ -120,6 +120,12 @@ func (h *Handler) Connect(_ context.Context, p *transaction.Peer) reply.Reply {
 		h.note(p, "rules.clients", "refused", "rule", r.Network.String())
 		return reply.ClientRefused(h.opt.Hostname, r.Text)
 	}
+	if p.Service.Submits() {
+		now := time.Now()
+		if until := h.opt.Checker.Blocked(p.Remote.Addr(), now); !until.IsZero() {
+			return reply.LoginsBlocked(h.opt.Hostname, until.Sub(now))
+		}
+	}
 	return reply.Reply{}
 }
 

@@ -162,7 +162,7 @@ func newWorld(t *testing.T) *world {
 	w.book.put("pool@example.org", recipient.Forward, recipient.Silent, "loop@example.org")
 	w.book.put("alias@example.org", recipient.Forward, recipient.Silent, "anna@example.org")
 	w.book.put("anna@example.org", recipient.Mailbox, "")
-	w.checker = account.NewChecker(w.accounts, []byte("key"), 0, account.Policy{
+	w.checker = account.NewChecker(w.accounts, []byte("key"), 0, nil, account.Policy{
 		Secrets: account.SecretPolicy{Cost: account.Cost{Memory: 8, Passes: 1, Threads: 1}},
 	})
 	w.opt = Options{

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/config"
@@ -58,4 +59,13 @@ func clientCAs(file string) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("the file %s has no certificate in PEM form; login.client_ca names the authorities that vouch for clients", file)
 	}
 	return pool, nil
+}
+
+// guessOptions say from when on guessing at secrets is slowed. Who is no stranger
+// elsewhere is none here.
+func guessOptions(c *config.Config) account.GuessOptions {
+	g := c.Login.Guesses
+	return account.GuessOptions{
+		Delay: g.Delay, Ban: g.Ban, BanTime: g.BanTime, Exempt: slices.Concat(g.Exempt, c.Limits.Known, c.Relay.Networks),
+	}
 }

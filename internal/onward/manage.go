@@ -38,7 +38,7 @@ func (s *Server) openControl() error {
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), Secrets: s.secrets, Settle: s.checker.Settle, Random: rand.Reader,
 		Backends: s.loginBackends,
 		Runner:   running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
-		Usage: s.usage, Limits: s.sendingLimits,
+		Usage: s.usage, Limits: s.sendingLimits, Bans: s.guesses,
 	})
 	return nil
 }
@@ -116,7 +116,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	low := watchDisk(c.Data, c.Limits.FreeDisk)
 	handler := intake.New(intake.Options{
 		Hostname: c.Hostname, Resolver: resolver, Accounts: d, IDs: newIDs(), Queue: shelf{q, schedule(c)},
-		Checker:   account.NewChecker(d, keys.Key(store.KeyAppPassword), 0, account.Policy{Secrets: secretPolicy(c)}),
+		Checker:   account.NewChecker(d, keys.Key(store.KeyAppPassword), 0, nil, account.Policy{Secrets: secretPolicy(c)}),
 		NewBuffer: q.NewContent, DiskLow: low.isLow, Random: randomText,
 	}, settings(c))
 	return control.New(control.Options{

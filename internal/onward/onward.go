@@ -118,6 +118,7 @@ type Server struct {
 	userTLS        *tls.Config
 	external       atomic.Bool // clients on the ports of users are asked for certificates
 	checker        *account.Checker
+	guesses        *account.Guesses
 	low            *diskWatch
 	logins         atomic.Pointer[[]account.Backend] // who is asked about secrets besides ourselves
 
@@ -289,7 +290,8 @@ func (s *Server) assemble(c *config.Config, names dns.Resolver, logins account.P
 			Explain: meaning, Expand: s.expand,
 		},
 	})
-	s.checker = account.NewChecker(s.directory, s.keys.Key(store.KeyAppPassword), c.Login.Hashing, logins)
+	s.guesses = account.NewGuesses(guessOptions(c))
+	s.checker = account.NewChecker(s.directory, s.keys.Key(store.KeyAppPassword), c.Login.Hashing, s.guesses, logins)
 	s.external.Store(c.Login.External)
 	s.usage = account.NewMeter(s.directory, s.keys.Key(store.KeyLoginName))
 	s.owners = &owners{
@@ -431,6 +433,7 @@ func (s *Server) Reload() error {
 	}
 	s.certs.Store(&certs)
 	s.checker.SetPolicy(logins)
+	s.guesses.SetOptions(guessOptions(c))
 	s.external.Store(c.Login.External)
 	s.useBackends(backends)
 	s.config = c

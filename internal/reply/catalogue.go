@@ -37,6 +37,12 @@ func AddressBlocked(hostname string, wait time.Duration) Reply {
 	return say(addressBlocked, hostname, span(wait))
 }
 
+// LoginsBlocked occurs when a network from which too many wrong secrets came
+// connects or tries to log in; until is how much longer it is refused.
+func LoginsBlocked(hostname string, until time.Duration) Reply {
+	return say(loginsBlocked, hostname, span(until))
+}
+
 // SpokeFirst occurs when a client sends something before the greeting
 // (rfc5321#4.3.1).
 func SpokeFirst(hostname string) Reply { return say(spokeFirst, hostname) }

@@ -13,6 +13,7 @@ const (
 	tooManyFromNetwork
 	connectingTooOften
 	addressBlocked
+	loginsBlocked
 	spokeFirst
 	makingRoom
 	serverBusy
@@ -130,6 +131,7 @@ var definitions = [last]Definition{
 	tooManyFromNetwork:   {"too-many-from-network", 421, "4.7.0", "{host}: too many connections from your network; close some and try again", Connect, true, cite("rfc5321#3.8")},
 	connectingTooOften:   {"connecting-too-often", 421, "4.7.0", "{host}: too many connections from your address in a short time; come back in {wait}", Connect, true, cite("rfc5321#3.8")},
 	addressBlocked:       {"address-blocked", 421, "4.7.0", "{host}: too many errors came from your address; come back in {wait}", Connect, true, cite("rfc5321#3.8")},
+	loginsBlocked:        {"logins-blocked", 421, "4.7.0", "{host}: too many wrong logins came from your network; come back in {wait}", Auth | Connect, true, cite("rfc4954#4", "rfc5321#3.8")},
 	spokeFirst:           {"spoke-first", 554, "5.5.0", "{host}: you spoke before the greeting; a mail server waits for it", Connect, false, cite("rfc5321#3.1", "rfc5321#4.3.1")},
 	makingRoom:           {"making-room", 421, "4.3.2", "{host} is full and needs this connection for others; please try again in a few minutes", Anywhere, true, cite("rfc5321#3.8", "rfc3463#3.4")},
 	serverBusy:           {"server-busy", 421, "4.3.2", "{host} is receiving as much mail as it can at a time; please try again in a few minutes", Data | Bdat, true, cite("rfc5321#3.8", "rfc3463#3.4")},
