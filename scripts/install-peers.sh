@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(swaks libnet-ssleay-perl postfix python3 openssl ca-certificates procps chromium
-	msmtp curl s-nail git git-email libio-socket-ssl-perl libauthen-sasl-perl gsasl opendkim opendkim-tools
+	msmtp curl s-nail git git-email libmailtools-perl libio-socket-ssl-perl libauthen-sasl-perl gsasl opendkim opendkim-tools
 	rspamd clamav-daemon clamav-milter slapd dovecot-core apache2-utils whois)
 
 missing=()

@@ -242,7 +242,7 @@ func (s *Session) read() Next { return s.next(ReadCommand) }
 func (s *Session) bye(replies ...reply.Reply) Next {
 	for _, r := range replies {
 		switch r.Name() {
-		case "too-many-errors", "too-many-login-failures", "http-refused", "spoke-first":
+		case "too-many-errors", "http-refused", "spoke-first": // not rejected logins: a phone with an old password is no stranger, and guesses are counted elsewhere
 			s.struck = true
 		}
 	}
