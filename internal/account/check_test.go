@@ -60,6 +60,7 @@ func (d *directory) Used(u Use) {
 	login, id := u.Login, u.AppPassword
 	d.used = append(d.used, login+"/"+id)
 }
+
 func (d *directory) UpgradeSecret(_ context.Context, u Upgrade) error {
 	d.upgraded = append(d.upgraded, u)
 	return nil

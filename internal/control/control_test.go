@@ -56,6 +56,7 @@ func (r *runner) Wake() { r.woken++ }
 func (r *runner) Status(context.Context) control.Status {
 	return control.Status{Hostname: "mx.example.org", PID: 1}
 }
+
 func (r *runner) EndLogins(login, credential string) int {
 	r.ended = append(r.ended, login+"/"+credential)
 	return 1

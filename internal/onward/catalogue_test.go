@@ -88,7 +88,7 @@ func wireForms() []form {
 	for _, d := range reply.All() {
 		last := " " // between code and text
 		switch d.Name {
-		case "extensions", "help", "credentials-rejected": // have several lines
+		case "extensions", "help", "credentials-rejected", "sender-not-owned", "sender-out-of-scope", "recipient-out-of-scope": // have several lines
 			last = "-"
 		}
 		text := d.Text

@@ -218,7 +218,7 @@ func (s *Server) ownAddress(a netip.AddrPort) bool {
 
 func (s *Server) smtpdOptions(c *config.Config) smtpd.Options {
 	return smtpd.Options{
-		Hostname: c.Hostname, HelpURL: helpURL(c), LinkURL: linkURL(c), TLS: s.tlsConfig,
+		Hostname: c.Hostname, HelpURL: helpURL(c), LinkURL: linkURL(c), TLS: s.tlsConfig, UserTLS: s.userTLSConfig,
 		MaxSize: c.Limits.MessageSize, MaxRecipients: c.Limits.Recipients, MaxMails: c.Limits.Messages, MaxErrors: c.Limits.Errors,
 		MaxConnections: c.Limits.Connections, MaxPerAddress: c.Limits.ConnectionsPerAddress, MaxPerNetwork: c.Limits.ConnectionsPerNetwork,
 		ConnectRate: c.Limits.ConnectionRate, MailRate: c.Limits.MessageRate, MaxContents: c.Limits.Receiving,

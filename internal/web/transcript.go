@@ -161,7 +161,7 @@ func (s *site) values() []string {
 		"id", "8Q2M7K4T", "limit", "52428800", "sender", "<boss@example.org>", "login", "anna@example.org", "keyword", "FROB",
 		"rule", "the value must be a number", "why", "there is no @ in it", "text", "This address is closed; please write to info@example.org",
 		"mechanism", "PLAIN", "offered", "PLAIN LOGIN", "verbs", "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP", "challenge", "VXNlcm5hbWU6",
-		"domain", "example.com",
+		"domain", "example.com", "name", "scanner",
 	}
 }
 
