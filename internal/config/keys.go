@@ -202,7 +202,7 @@ func limitSpecs() []spec {
 		key("limits.messages", `1000`, reload, count(1, 100000),
 			func(c *Config) *int { return &c.Limits.Messages },
 			"Messages that a client may begin in one connection; it is told by LIMITS (RFC 9422)."),
-		key("limits.connections", `1000`, reload, count(1, 100000),
+		key("limits.connections", `10000`, reload, count(1, 100000),
 			func(c *Config) *int { return &c.Limits.Connections },
 			"Clients connected at one time, all SMTP listeners together."),
 		key("limits.connections_per_address", `250`, reload, count(1, 100000),

@@ -112,7 +112,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Login: usualLogin(),
 		Limits: Limits{
-			MessageSize: 50_000_000, Recipients: 1000, Messages: 1000, ConnectionsPerNetwork: 500, ConnectionRate: 300, Receiving: 1000, Block: 5 * time.Minute, Known: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Connections: 1000, ConnectionsPerAddress: 250, Errors: 20,
+			MessageSize: 50_000_000, Recipients: 1000, Messages: 1000, ConnectionsPerNetwork: 500, ConnectionRate: 300, Receiving: 1000, Block: 5 * time.Minute, Known: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}, Connections: 10_000, ConnectionsPerAddress: 250, Errors: 20,
 			FreeDisk: 200_000_000, CommandTimeout: 5 * time.Minute, DataTimeout: 5 * time.Minute,
 		},
 		Delivery: Delivery{
