@@ -27,6 +27,8 @@ type accountCmd struct {
 	Failures     failuresCmd       `cmd:"" help:"List rejected logins with their true causes."`
 	Limits       accountLimitsCmd  `cmd:"" help:"Show or change what an account may send."`
 	Usage        accountUsageCmd   `cmd:"" help:"Show what an account has sent, and from where."`
+	Set          accountSetCmd     `cmd:"" help:"Change settings: app passwords only, language, certificates."`
+	Identity     identityCmd       `cmd:"" help:"What an account may send as besides its own address."`
 	CheckBackend checkBackendCmd   `cmd:"" help:"Ask a login backend about one login, and tell what it says."`
 	AppPassword  appPasswordCmd    `cmd:"" help:"Passwords for one device or program each."`
 }
@@ -248,6 +250,7 @@ func (c *accountRemoveCmd) Run(p *program) error {
 type appPasswordCmd struct {
 	Add    appPasswordAddCmd    `cmd:"" help:"Make an app password; it is shown once."`
 	List   appPasswordListCmd   `cmd:"" help:"List those of an account."`
+	Scope  appPasswordScopeCmd  `cmd:"" help:"Show or change what one is bound to: networks, senders, recipients, size."`
 	Revoke appPasswordRevokeCmd `cmd:"" help:"End one for good."`
 	Resume appPasswordResumeCmd `cmd:"" help:"End the suspension of one that an alarm has stopped."`
 }
@@ -264,18 +267,24 @@ type appPasswordAddCmd struct {
 	Login   string `arg:"" help:"The login."`
 	Name    string `required:"" placeholder:"NAME" help:"What tells it from others: the device or program."`
 	Expires string `placeholder:"WHEN" help:"90d, 12h, a date such as 2027-01-31 (to the end of that day), or never. Default: never."`
+	scopeFlags
 }
 
 func (*appPasswordAddCmd) Examples() []string {
 	return []string{
 		"onward account app-password add anna@example.org --name phone",
 		"onward account app-password add anna@example.org --name laptop --expires 90d",
+		"onward account app-password add anna@example.org --name scanner --device --network 192.0.2.7 --sender scan@example.org --recipient-domain example.org",
 		"onward account app-password add anna@example.org --name phone --json",
 	}
 }
 
 func (c *appPasswordAddCmd) Run(p *program) error {
-	made, err := ask(p, control.AddAppPassword, control.AppPasswordRequest{Login: c.Login, Name: c.Name, Expires: c.Expires})
+	scope, err := c.scope()
+	if err != nil {
+		return err
+	}
+	made, err := ask(p, control.AddAppPassword, control.AppPasswordRequest{Login: c.Login, Name: c.Name, Expires: c.Expires, Scope: scope})
 	if err != nil {
 		return err
 	}
@@ -288,6 +297,7 @@ func (c *appPasswordAddCmd) Run(p *program) error {
 	f.add("password", cell{made.Password, inkBold})
 	f.add("name", plain(made.Name))
 	f.add("expires", plain(expiry(made.Expires)))
+	f.add("bound to", plain(strings.TrimPrefix(bounds(&made.AppPassword), "bound to ")))
 	p.out.fields(f)
 	p.out.say("Write it down or type it in now: it is not shown again.")
 	p.warn(made.Warnings)
@@ -324,13 +334,7 @@ func (c *appPasswordListCmd) Run(p *program) error {
 		if a.Status != "active" {
 			state.colour = inkRed
 		}
-		used, from := span(a.LastUse, time.Now()), ""
-		if used == "" {
-			used = "never"
-		}
-		if a.LastAddress.IsValid() {
-			from = a.LastAddress.String()
-		}
+		used, from := lastUse(&a.AppPassword)
 		t.add(plain(a.ID), state, plain(expiry(a.Expires)), plain(used), plain(from), plain(a.Name))
 	}
 	p.out.table(t, "There are no app passwords. Make one: onward account app-password add "+c.Login+" --name phone")

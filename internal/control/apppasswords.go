@@ -17,6 +17,7 @@ type AppPasswordRequest struct {
 	// Expires is "90d", "12h", "2027-01-31" (to the end of that day) or "" for
 	// never.
 	Expires string `json:"expires,omitempty"`
+	Scope   Scope  `json:"scope,omitzero"`
 }
 
 // RevokeRequest revokes an app password.
@@ -80,6 +81,9 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 		return none, err
 	}
 	p := account.AppPassword{ID: id, Login: a.Login, Name: q.Name, MAC: mac, Keys: keys, Created: now(), Expires: expires}
+	if err := bind(&a, &p, q.Scope); err != nil {
+		return none, err
+	}
 	if err := s.opt.Accounts.AddAppPassword(ctx, p); err != nil {
 		return none, trouble("store the app password", err)
 	}

@@ -97,6 +97,10 @@ var (
 	ImportAccounts = Operation[ImportRequest, ImportAnswer]{"account.import", (*Service).ImportAccounts}
 	AddAppPassword = Operation[AppPasswordRequest, NewAppPassword]{"account.app-password.add", (*Service).AddAppPassword}
 
+	ShowAccount       = Operation[AccountName, AccountInfo]{"account.show", (*Service).ShowAccount}
+	ChangeIdentity    = Operation[IdentityRequest, AccountInfo]{"account.identity", (*Service).ChangeIdentity}
+	SetAccount        = Operation[SettingsRequest, AccountInfo]{"account.set", (*Service).SetAccount}
+	SetScope          = Operation[ScopeRequest, AppPasswordInfo]{"account.app-password.scope", (*Service).SetScope}
 	ListAppPasswords  = Operation[AccountName, []AppPasswordInfo]{"account.app-password.list", (*Service).ListAppPasswords}
 	RevokeAppPassword = Operation[RevokeRequest, AppPasswordInfo]{"account.app-password.revoke", (*Service).RevokeAppPassword}
 
@@ -124,6 +128,7 @@ func entries() []entry {
 		ListFailures.entry(), ExplainLogin.entry(), ImportAccounts.entry(),
 		CheckBackend.entry(),
 		AddAppPassword.entry(), ListAppPasswords.entry(), RevokeAppPassword.entry(),
+		ShowAccount.entry(), ChangeIdentity.entry(), SetAccount.entry(), SetScope.entry(),
 		AccountLimits.entry(), AccountUsage.entry(), ResumeAppPassword.entry(),
 		ListQueue.entry(), ShowQueue.entry(), ChangeQueue.entry(), ShowLog.entry(),
 		ListBans.entry(), LiftBan.entry(),

@@ -1,0 +1,216 @@
+package control
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/address"
+	"github.com/onwardmail/onward/internal/reference"
+)
+
+// IdentityRequest gives an account an identity, or takes it away.
+type IdentityRequest struct {
+	Login string `json:"login"`
+	// Identity is an address, or "@example.org" for all of a domain.
+	Identity string `json:"identity"`
+	Remove   bool   `json:"remove,omitempty"`
+}
+
+// ChangeIdentity changes what an account may send as.
+func (s *Service) ChangeIdentity(ctx context.Context, q IdentityRequest) (AccountInfo, error) {
+	a, err := s.knownAccount(ctx, q.Login)
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	ids, err := parseIdentities([]string{q.Identity})
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	at := slices.Index(a.Identities, ids[0])
+	switch {
+	case q.Remove && at < 0:
+		return AccountInfo{}, fail(NotFound, "%s is not an identity of %s; see those that are with: onward account identity list %s", ids[0], a.Login, a.Login)
+	case q.Remove:
+		a.Identities = slices.Delete(a.Identities, at, at+1)
+	case at >= 0:
+		return AccountInfo{}, fail(Exists, "%s may send as %s already", a.Login, ids[0])
+	default:
+		a.Identities = append(a.Identities, ids[0])
+	}
+	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
+		return AccountInfo{}, trouble("change the identities of "+a.Login, err)
+	}
+	return s.accountInfo(ctx, a)
+}
+
+// ShowAccount returns one account.
+func (s *Service) ShowAccount(ctx context.Context, q AccountName) (AccountInfo, error) {
+	a, err := s.knownAccount(ctx, q.Login)
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	return s.accountInfo(ctx, a)
+}
+
+// SettingsRequest changes settings of an account; what is nil or empty stays.
+type SettingsRequest struct {
+	Login string `json:"login"`
+	// AppOnly says that programs need an app password.
+	AppOnly *bool `json:"app_only,omitempty"`
+	// Lang is the language of notices, "" for the server's.
+	Lang *string `json:"lang,omitempty"`
+	// AddCertificate and RemoveCertificate are SHA-256 fingerprints in hex.
+	AddCertificate    string `json:"add_certificate,omitempty"`
+	RemoveCertificate string `json:"remove_certificate,omitempty"`
+}
+
+// SetAccount changes settings of an account.
+func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInfo, error) {
+	a, err := s.knownAccount(ctx, q.Login)
+	if err != nil {
+		return AccountInfo{}, err
+	}
+	if q.AppOnly != nil {
+		a.AppOnly = *q.AppOnly
+	}
+	if q.Lang != nil {
+		if *q.Lang != "" && !slices.ContainsFunc(reference.Languages(), func(l reference.Language) bool { return l.Tag == *q.Lang }) {
+			return AccountInfo{}, fail(Invalid, "%q is no language of this server; take en, de, es, fr or ja", *q.Lang)
+		}
+		a.Lang = *q.Lang
+	}
+	if f := strings.ToLower(q.AddCertificate); f != "" {
+		if len(f) != 64 || strings.Trim(f, "0123456789abcdef") != "" {
+			return AccountInfo{}, fail(Invalid, "%q is no SHA-256 fingerprint: 64 hexadecimal digits", f)
+		}
+		if !slices.Contains(a.Certificates, f) {
+			a.Certificates = append(a.Certificates, f)
+		}
+	}
+	if f := strings.ToLower(q.RemoveCertificate); f != "" {
+		at := slices.Index(a.Certificates, f)
+		if at < 0 {
+			return AccountInfo{}, fail(NotFound, "%s has no certificate with the fingerprint %s", a.Login, f)
+		}
+		a.Certificates = slices.Delete(a.Certificates, at, at+1)
+	}
+	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
+		return AccountInfo{}, trouble("change the account "+a.Login, err)
+	}
+	if a.AppOnly {
+		s.endLogins(a.Login, account.CredentialMain)
+	}
+	if q.RemoveCertificate != "" {
+		s.endLogins(a.Login, account.CredentialCertificate)
+	}
+	return s.accountInfo(ctx, a)
+}
+
+// Scope is what an app password is bound to, as people write it; what is empty
+// binds nothing.
+type Scope struct {
+	Senders    []string `json:"senders,omitempty"`
+	Networks   []string `json:"networks,omitempty"`
+	Recipients []string `json:"recipients,omitempty"` // domains
+	MaxSize    int64    `json:"max_size,omitempty"`   // octets
+	// Idle is how long it may go unused, such as "90d"; "" or "never": for ever.
+	Idle string `json:"idle,omitempty"`
+	// Device asks for all of network, sender and recipient domain.
+	Device bool `json:"device,omitempty"`
+}
+
+// ScopeRequest binds an app password anew.
+type ScopeRequest struct {
+	Login string `json:"login"`
+	Which string `json:"which"`
+	Scope
+}
+
+// SetScope binds an app password; its sessions end, so that they cannot go on
+// with more than it allows now.
+func (s *Service) SetScope(ctx context.Context, q ScopeRequest) (AppPasswordInfo, error) {
+	var none AppPasswordInfo
+	a, err := s.knownAccount(ctx, q.Login)
+	if err != nil {
+		return none, err
+	}
+	have, err := s.opt.Accounts.AppPasswords(ctx, a.Login)
+	if err != nil {
+		return none, trouble("list the app passwords of "+a.Login, err)
+	}
+	id, err := whichPassword(a.Login, have, q.Which)
+	if err != nil {
+		return none, err
+	}
+	p := have[slices.IndexFunc(have, func(p account.AppPassword) bool { return p.ID == id })]
+	if err := bind(&a, &p, q.Scope); err != nil {
+		return none, err
+	}
+	if err := s.opt.Accounts.UpdateAppPassword(ctx, p); err != nil {
+		return none, trouble("change the app password", err)
+	}
+	s.endLogins(a.Login, p.ID)
+	return AppPasswordInfo{p, p.Status(time.Now())}, nil
+}
+
+// bind puts a scope on an app password.
+func bind(a *account.Account, p *account.AppPassword, q Scope) error {
+	var to account.Scope
+	var err error
+	if to.Senders, err = parseIdentities(q.Senders); err != nil {
+		return err
+	}
+	for _, id := range to.Senders {
+		if m, err := address.ParseMailbox(id); err == nil && !a.MaySend(m) {
+			return fail(Invalid, "%s is not an identity of %s, so its app password cannot send as it; allow it first: onward account identity add %s %s", id, a.Login, a.Login, id)
+		}
+	}
+	for _, text := range q.Networks {
+		n, err := parseNetwork(text)
+		if err != nil {
+			return err
+		}
+		to.Networks = append(to.Networks, n)
+	}
+	for _, text := range q.Recipients {
+		d, err := parseDomain(strings.TrimPrefix(text, "@"))
+		if err != nil {
+			return err
+		}
+		to.Recipients = append(to.Recipients, d.String())
+	}
+	if to.MaxSize = q.MaxSize; to.MaxSize < 0 {
+		return fail(Invalid, "a largest message of %d octets is none; 0 is the server's limit", to.MaxSize)
+	}
+	if q.Device && (len(to.Networks) == 0 || len(to.Senders) == 0 || len(to.Recipients) == 0) {
+		return fail(Invalid, "the app password of a device is bound to where it stands, what it sends as and to whom: give --network, --sender and --recipient-domain")
+	}
+	p.Idle = 0
+	if q.Idle != "" && q.Idle != "never" {
+		d, ok := parseSpan(q.Idle)
+		if !ok || d <= 0 {
+			return fail(Invalid, "%q is no time without use; write it like 90d, or never", q.Idle)
+		}
+		p.Idle = d
+	}
+	p.Scope, p.Device = to, q.Device
+	return nil
+}
+
+// parseNetwork reads an address or a network.
+func parseNetwork(text string) (netip.Prefix, error) {
+	text = strings.TrimSpace(text)
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	n, err := netip.ParsePrefix(text)
+	if err != nil || n.Addr().Is4In6() {
+		return netip.Prefix{}, fail(Invalid, "%q is no network; write it like 192.0.2.0/24 or 2001:db8::/64", text)
+	}
+	return n.Masked(), nil
+}
