@@ -21,19 +21,9 @@ const (
 	Allowed           Refusal = iota
 	RefusedUnknown            // 504: there is no such mechanism, or it is switched off
 	RefusedClear              // 538: it needs TLS
-	RefusedWeak               // 534: it is known, and too weak to be offered ever
+	RefusedWeak               // 534: we have it, and it is switched off as too weak
 	RefusedTransition         // 432: not all secrets can be checked by it yet
 )
-
-// weak are mechanisms that people still try. They want the password itself kept
-// on the server, or are broken.
-func weak(mechanism string) bool {
-	switch mechanism {
-	case "CRAM-MD5", "DIGEST-MD5", "NTLM", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS":
-		return true
-	}
-	return false
-}
 
 // Mechanisms are the names of those that a client may use, in our order.
 func (c *Checker) Mechanisms(ctx context.Context, client Client) []string {
@@ -108,11 +98,8 @@ func (c *Checker) Begin(ctx context.Context, mechanism string, client Client, no
 	p := c.policy.Load()
 	o, ok := sasl.Find(mechanism)
 	no := RefusedUnknown
-	switch {
-	case ok:
+	if ok {
 		no = c.allows(ctx, p, o, client)
-	case weak(mechanism):
-		no = RefusedWeak
 	}
 	if no != Allowed {
 		cause := MechanismNotOffered

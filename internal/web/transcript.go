@@ -130,7 +130,7 @@ func (s *site) ownTranscript(p *page, d reply.Definition) transcript {
 	}
 	text := d.Text
 	if d.Name == "auth-too-weak" { // PLAIN, which stands for mechanisms elsewhere, is not
-		text = reference.Fill(text, "mechanism", "CRAM-MD5")
+		text = reference.Fill(text, "mechanism", "SCRAM-SHA-1")
 	}
 	t.Lines = append(t.Lines, server(line+reference.Fill(text, s.values()...), true))
 	return t
@@ -193,7 +193,7 @@ func (s *site) occasion(d reply.Definition) []spoken {
 		"auth-cancelled":        {client("AUTH LOGIN"), server("334 VXNlcm5hbWU6", false), client("*")},
 		"auth-undecodable":      {client("AUTH PLAIN anna:secret")},
 		"auth-needs-tls":        {client("AUTH PLAIN …")},
-		"auth-too-weak":         {client("AUTH CRAM-MD5")},
+		"auth-too-weak":         {client("AUTH SCRAM-SHA-1")},
 		"password-transition":   {client("AUTH SCRAM-SHA-256 …")},
 		"timed-out":             {{Text: "…"}},
 		"shutting-down":         {{Text: "…"}},

@@ -28,7 +28,7 @@ func TestMechanisms(t *testing.T) {
 			want := "235 2.7.0"
 			switch {
 			case m == "CRAM-MD5":
-				want = "534 5.7.9"
+				want = "504 5.5.4"
 			case what == "wrong":
 				want = "535"
 			}
