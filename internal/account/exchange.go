@@ -144,7 +144,7 @@ func (e *Exchange) Next(ctx context.Context, response []byte, now time.Time) Ans
 		case sasl.Respond:
 			return Answer{Challenge: t.Challenge}
 		case sasl.LookUp:
-			keys, err := e.lookUp(ctx)
+			keys, err := e.lookUp(ctx, now)
 			if err != nil {
 				return e.end(e.checker.down(e.attempt(now), err))
 			}

@@ -12,7 +12,8 @@ import (
 )
 
 // MaxScramSecrets is how many secrets of an account SCRAM tries: the main
-// password and the newest app passwords. For every name so many keys are
+// password and the newest app passwords, those that have ended behind those that
+// may be used. For every name so many keys are
 // tried, decoys among them, so that the work tells nobody how many there are.
 const MaxScramSecrets = 64
 
@@ -37,7 +38,7 @@ func (k *Keys) of(mechanism string) Key {
 
 // lookUp finds the keys of a name: real ones, and for the rest, and for a name
 // without an account, such as look real (rfc5802#5.1).
-func (e *Exchange) lookUp(ctx context.Context) (sasl.Keys, error) {
+func (e *Exchange) lookUp(ctx context.Context, now time.Time) (sasl.Keys, error) {
 	c, cred := e.checker, e.machine.Credentials()
 	login := NormalizeLogin(cred.Login)
 	acc, all, err := c.directory.Secrets(ctx, login)
@@ -62,6 +63,7 @@ func (e *Exchange) lookUp(ctx context.Context) (sasl.Keys, error) {
 		keys.Salt, keys.Iterations = acc.Salt, acc.Iterations
 		add(acc.Keys.of(cred.Mechanism), nil)
 		slices.Reverse(all) // the newest first
+		slices.SortStableFunc(all, func(p, q AppPassword) int { return p.ended(now) - q.ended(now) })
 		for i := range all {
 			add(all[i].Keys.of(cred.Mechanism), &all[i])
 		}
@@ -71,6 +73,14 @@ func (e *Exchange) lookUp(ctx context.Context) (sasl.Keys, error) {
 		keys.Candidates = append(keys.Candidates, decoy)
 	}
 	return keys, nil
+}
+
+// ended is 0 for an app password that may be used, 1 for any other.
+func (p *AppPassword) ended(now time.Time) int {
+	if p.Status(now) == "active" {
+		return 0
+	}
+	return 1
 }
 
 // proof takes what SCRAM has found out: whose key the proof was made with, or

@@ -33,7 +33,7 @@ func (p *policy) judgement(cause Cause) sasl.Judgement {
 // until one vouches for it.
 func (c *Checker) token(ctx context.Context, a *attempt) Result {
 	a.credential = CredentialToken
-	cause := TokenInvalid
+	cause, detail, unproved := TokenInvalid, "", false
 	var trouble error
 	for _, b := range a.policy.Backends {
 		if !b.Tokens() || a.login != "" && !b.Serves(a.login) {
@@ -56,8 +56,8 @@ func (c *Checker) token(ctx context.Context, a *attempt) Result {
 			return c.down(a, err)
 		case right:
 			return c.settle(a, a.admit())
-		case cause == TokenInvalid: // what is more exact is kept
-			cause = why
+		case cause == TokenInvalid: // what is more exact is kept, with all that was said of it
+			cause, detail, unproved = why, a.detail, a.unproved
 		}
 	}
 	if trouble != nil && cause == TokenInvalid {
@@ -70,6 +70,7 @@ func (c *Checker) token(ctx context.Context, a *attempt) Result {
 		}
 		a.acc = acc
 	}
+	a.detail, a.unproved = detail, unproved
 	return c.settle(a, cause)
 }
 
