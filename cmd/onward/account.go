@@ -328,14 +328,14 @@ func (c *appPasswordListCmd) Run(p *program) error {
 		p.out.objects(list)
 		return nil
 	}
-	t := newTable("ID", "STATE", "EXPIRES", "LAST USE", "FROM", "NAME")
+	t := newTable("ID", "STATE", "EXPIRES", "LAST USE", "FROM", "NAME", "BOUND TO")
 	for _, a := range list {
 		state := cell{a.Status, inkGreen}
 		if a.Status != "active" {
 			state.colour = inkRed
 		}
 		used, from := lastUse(&a.AppPassword)
-		t.add(plain(a.ID), state, plain(expiry(a.Expires)), plain(used), plain(from), plain(a.Name))
+		t.add(plain(a.ID), state, plain(expiry(a.Expires)), plain(used), plain(from), plain(a.Name), plain(strings.TrimPrefix(bounds(&a.AppPassword), "bound to ")))
 	}
 	p.out.table(t, "There are no app passwords. Make one: onward account app-password add "+c.Login+" --name phone")
 	return nil

@@ -134,7 +134,7 @@ func readSize(text string) (int64, error) {
 type appPasswordScopeCmd struct {
 	Login string `arg:"" help:"The login."`
 	Which string `arg:"" optional:"" help:"The id or name of an app password; without it all are shown."`
-	Clear bool   `help:"Bind it to nothing any more."`
+	Clear bool   `help:"First take away all that it is bound to; what else is given binds it anew."`
 	scopeFlags
 }
 
@@ -157,7 +157,7 @@ func (c *appPasswordScopeCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	a, err := ask(p, control.SetScope, control.ScopeRequest{Login: c.Login, Which: c.Which, Scope: scope})
+	a, err := ask(p, control.SetScope, control.ScopeRequest{Login: c.Login, Which: c.Which, Clear: c.Clear, Scope: scope})
 	if err != nil {
 		return err
 	}
@@ -180,6 +180,9 @@ func (c *appPasswordScopeCmd) show(p *program) error {
 			shown = append(shown, a)
 		}
 	}
+	if c.Which != "" && len(shown) == 0 {
+		return &control.Error{Kind: control.NotFound, Message: fmt.Sprintf("%s has no app password with the id or name %q; see those it has with: onward account app-password list %s", c.Login, c.Which, c.Login)}
+	}
 	if p.JSON {
 		p.out.objects(shown)
 		return nil
@@ -188,7 +191,7 @@ func (c *appPasswordScopeCmd) show(p *program) error {
 	for _, a := range shown {
 		t.add(plain(a.ID), plain(a.Name), plain(bounds(&a.AppPassword)))
 	}
-	p.out.table(t, "There is no such app password. See them with: onward account app-password list "+c.Login)
+	p.out.table(t, "There are no app passwords. Make one: onward account app-password add "+c.Login+" --name phone")
 	return nil
 }
 
@@ -268,9 +271,12 @@ func (c *accountSetCmd) Run(p *program) error {
 		if err != nil {
 			return fmt.Errorf("read the certificate: %w", err)
 		}
-		block, _ := pem.Decode(text)
-		if block == nil || block.Type != "CERTIFICATE" {
-			return &control.Error{Kind: control.Invalid, Message: c.Certificate + " does not begin with a certificate in PEM form"}
+		block, rest := pem.Decode(text)
+		for block != nil && block.Type != "CERTIFICATE" { // its key, perhaps
+			block, rest = pem.Decode(rest)
+		}
+		if block == nil {
+			return &control.Error{Kind: control.Invalid, Message: c.Certificate + " has no certificate in PEM form"}
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {

@@ -223,7 +223,8 @@ type Directory interface {
 	// RevokeAppPassword marks it; which is an id or a name. ErrNotFound.
 	RevokeAppPassword(ctx context.Context, login, which string, now time.Time) (AppPassword, error)
 	// UpdateAppPassword replaces what its owner may change: Name, Expires, Idle,
-	// Suspended with its cause, Scope, Limits, Keys and Noticed. ErrNotFound.
+	// Suspended with its cause, Scope, Device, Limits, Keys and Noticed.
+	// ErrNotFound.
 	UpdateAppPassword(ctx context.Context, p AppPassword) error
 	// Secrets reads an account with all its app passwords in one look-up, for
 	// mechanisms that do not say which secret is meant. An account that does not

@@ -30,7 +30,7 @@ type RevokeRequest struct {
 // AppPasswordInfo is an app password without its secret.
 type AppPasswordInfo struct {
 	account.AppPassword
-	// Status is active, expired or revoked.
+	// Status is active, expired, idle, suspended or revoked.
 	Status string `json:"status"`
 }
 
@@ -81,7 +81,7 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 		return none, err
 	}
 	p := account.AppPassword{ID: id, Login: a.Login, Name: q.Name, MAC: mac, Keys: keys, Created: now(), Expires: expires}
-	if err := bind(&a, &p, q.Scope); err != nil {
+	if err := s.bind(ctx, &a, &p, q.Scope); err != nil {
 		return none, err
 	}
 	if err := s.opt.Accounts.AddAppPassword(ctx, p); err != nil {

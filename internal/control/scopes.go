@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/address"
+	"github.com/onwardmail/onward/internal/recipient"
 	"github.com/onwardmail/onward/internal/reference"
 )
 
@@ -74,12 +76,20 @@ func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInf
 	if err != nil {
 		return AccountInfo{}, err
 	}
+	if q.AppOnly == nil && q.Lang == nil && q.AddCertificate == "" && q.RemoveCertificate == "" {
+		return AccountInfo{}, fail(Invalid, "nothing is to be changed; give --app-only, --language, --certificate or --remove-certificate")
+	}
+	closing := q.AppOnly != nil && *q.AppOnly && !a.AppOnly
 	if q.AppOnly != nil {
 		a.AppOnly = *q.AppOnly
 	}
 	if q.Lang != nil {
-		if *q.Lang != "" && !slices.ContainsFunc(reference.Languages(), func(l reference.Language) bool { return l.Tag == *q.Lang }) {
-			return AccountInfo{}, fail(Invalid, "%q is no language of this server; take en, de, es, fr or ja", *q.Lang)
+		var tags []string
+		for _, l := range reference.Languages() {
+			tags = append(tags, l.Tag)
+		}
+		if *q.Lang != "" && !slices.Contains(tags, *q.Lang) {
+			return AccountInfo{}, fail(Invalid, "%q is no language of this server; take one of %s", *q.Lang, strings.Join(tags, ", "))
 		}
 		a.Lang = *q.Lang
 	}
@@ -101,7 +111,7 @@ func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInf
 	if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
 		return AccountInfo{}, trouble("change the account "+a.Login, err)
 	}
-	if a.AppOnly {
+	if closing {
 		s.endLogins(a.Login, account.CredentialMain)
 	}
 	if q.RemoveCertificate != "" {
@@ -110,8 +120,8 @@ func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInf
 	return s.accountInfo(ctx, a)
 }
 
-// Scope is what an app password is bound to, as people write it; what is empty
-// binds nothing.
+// Scope is what an app password is bound to, as people write it. What is empty
+// binds a new one to nothing, and leaves an old one as it is.
 type Scope struct {
 	Senders    []string `json:"senders,omitempty"`
 	Networks   []string `json:"networks,omitempty"`
@@ -119,7 +129,8 @@ type Scope struct {
 	MaxSize    int64    `json:"max_size,omitempty"`   // octets
 	// Idle is how long it may go unused, such as "90d"; "" or "never": for ever.
 	Idle string `json:"idle,omitempty"`
-	// Device asks for all of network, sender and recipient domain.
+	// Device asks for all of network, sender and recipient domain, now and at every
+	// later change.
 	Device bool `json:"device,omitempty"`
 }
 
@@ -127,6 +138,8 @@ type Scope struct {
 type ScopeRequest struct {
 	Login string `json:"login"`
 	Which string `json:"which"`
+	// Clear first takes away all that it is bound to, the profile of a device too.
+	Clear bool `json:"clear,omitempty"`
 	Scope
 }
 
@@ -147,7 +160,10 @@ func (s *Service) SetScope(ctx context.Context, q ScopeRequest) (AppPasswordInfo
 		return none, err
 	}
 	p := have[slices.IndexFunc(have, func(p account.AppPassword) bool { return p.ID == id })]
-	if err := bind(&a, &p, q.Scope); err != nil {
+	if q.Clear {
+		p.Scope, p.Device, p.Idle = account.Scope{}, false, 0
+	}
+	if err := s.bind(ctx, &a, &p, q.Scope); err != nil {
 		return none, err
 	}
 	if err := s.opt.Accounts.UpdateAppPassword(ctx, p); err != nil {
@@ -157,17 +173,23 @@ func (s *Service) SetScope(ctx context.Context, q ScopeRequest) (AppPasswordInfo
 	return AppPasswordInfo{p, p.Status(time.Now())}, nil
 }
 
-// bind puts a scope on an app password.
-func bind(a *account.Account, p *account.AppPassword, q Scope) error {
-	var to account.Scope
-	var err error
-	if to.Senders, err = parseIdentities(q.Senders); err != nil {
-		return err
-	}
-	for _, id := range to.Senders {
-		if m, err := address.ParseMailbox(id); err == nil && !a.MaySend(m) {
-			return fail(Invalid, "%s is not an identity of %s, so its app password cannot send as it; allow it first: onward account identity add %s %s", id, a.Login, a.Login, id)
+// bind puts a scope on an app password, beside what it is bound to already.
+func (s *Service) bind(ctx context.Context, a *account.Account, p *account.AppPassword, q Scope) error {
+	to, device, idle := p.Scope, p.Device || q.Device, p.Idle
+	if len(q.Senders) > 0 {
+		ids, err := parseIdentities(q.Senders)
+		if err != nil {
+			return err
 		}
+		for _, id := range ids {
+			if err := s.maySend(ctx, a, id); err != nil {
+				return err
+			}
+		}
+		to.Senders = ids
+	}
+	if len(q.Networks) > 0 {
+		to.Networks = nil
 	}
 	for _, text := range q.Networks {
 		n, err := parseNetwork(text)
@@ -176,6 +198,9 @@ func bind(a *account.Account, p *account.AppPassword, q Scope) error {
 		}
 		to.Networks = append(to.Networks, n)
 	}
+	if len(q.Recipients) > 0 {
+		to.Recipients = nil
+	}
 	for _, text := range q.Recipients {
 		d, err := parseDomain(strings.TrimPrefix(text, "@"))
 		if err != nil {
@@ -183,22 +208,63 @@ func bind(a *account.Account, p *account.AppPassword, q Scope) error {
 		}
 		to.Recipients = append(to.Recipients, d.String())
 	}
-	if to.MaxSize = q.MaxSize; to.MaxSize < 0 {
-		return fail(Invalid, "a largest message of %d octets is none; 0 is the server's limit", to.MaxSize)
+	switch {
+	case q.MaxSize < 0:
+		return fail(Invalid, "a largest message of %d octets is none; give a size above 0", q.MaxSize)
+	case q.MaxSize > 0:
+		to.MaxSize = q.MaxSize
 	}
-	if q.Device && (len(to.Networks) == 0 || len(to.Senders) == 0 || len(to.Recipients) == 0) {
-		return fail(Invalid, "the app password of a device is bound to where it stands, what it sends as and to whom: give --network, --sender and --recipient-domain")
-	}
-	p.Idle = 0
-	if q.Idle != "" && q.Idle != "never" {
+	if q.Idle == "never" {
+		idle = 0
+	} else if q.Idle != "" {
 		d, ok := parseSpan(q.Idle)
 		if !ok || d <= 0 {
 			return fail(Invalid, "%q is no time without use; write it like 90d, or never", q.Idle)
 		}
-		p.Idle = d
+		idle = d
 	}
-	p.Scope, p.Device = to, q.Device
+	if missing := unbound(&to); device && len(missing) > 0 {
+		return fail(Invalid, "the app password of a device is bound to where it stands, what it sends as and to whom; give %s too", strings.Join(missing, " and "))
+	}
+	p.Scope, p.Device, p.Idle = to, device, idle
 	return nil
+}
+
+// unbound names the flags of what the scope of a device lacks.
+func unbound(s *account.Scope) []string {
+	var missing []string
+	if len(s.Networks) == 0 {
+		missing = append(missing, "--network")
+	}
+	if len(s.Senders) == 0 {
+		missing = append(missing, "--sender")
+	}
+	if len(s.Recipients) == 0 {
+		missing = append(missing, "--recipient-domain")
+	}
+	return missing
+}
+
+// maySend reports as an error that an account may not send as an identity: its
+// own address, one of its identities, or an address that forwards to it, as at
+// MAIL (rfc6409#6.1).
+func (s *Service) maySend(ctx context.Context, a *account.Account, id string) error {
+	if slices.Contains(a.Identities, id) {
+		return nil
+	}
+	if m, err := address.ParseMailbox(id); err == nil {
+		if a.MaySend(m) {
+			return nil
+		}
+		at, err := s.opt.Recipients.Address(ctx, m)
+		switch {
+		case err == nil && at.Kind == recipient.Forward && slices.ContainsFunc(at.Targets, func(t address.Mailbox) bool { return t.Key() == a.Login }):
+			return nil
+		case err != nil && !errors.Is(err, recipient.ErrNotFound):
+			return trouble("look up the address "+id, err)
+		}
+	}
+	return fail(Invalid, "%s is not an identity of %s, so its app password cannot send as it; allow it first: onward account identity add %s %s", id, a.Login, a.Login, id)
 }
 
 // parseNetwork reads an address or a network.

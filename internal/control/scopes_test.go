@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -32,9 +33,9 @@ func TestScopes(t *testing.T) {
 		says  string
 	}{
 		{control.Scope{Senders: []string{"boss@example.org"}}, "onward account identity add"},
+		{control.Scope{Senders: []string{"@bank.example"}}, "onward account identity add"},
 		{control.Scope{Networks: []string{"192.0.2.0/33"}}, "192.0.2.0/24"},
 		{control.Scope{Recipients: []string{"exa mple"}}, "example.org"},
-		{control.Scope{Device: true, Networks: []string{"192.0.2.7"}}, "--sender"},
 		{control.Scope{Idle: "soon"}, "90d"},
 		{control.Scope{MaxSize: -1}, "octets"},
 	} {
@@ -46,7 +47,26 @@ func TestScopes(t *testing.T) {
 	if len(s.runner.ended) != 0 {
 		t.Errorf("sessions ended for what was refused: %v", s.runner.ended)
 	}
-	got, err := s.service.SetScope(ctx, control.ScopeRequest{Login: "anna@example.org", Which: "scanner"})
+	// A change leaves the rest as it is; a device stays bound.
+	got, err := s.service.SetScope(ctx, control.ScopeRequest{Login: "anna@example.org", Which: "scanner", Scope: control.Scope{Idle: "30d"}})
+	mustNil(t, err)
+	if want := made.Scope; !got.Device || got.Idle.Hours() != 30*24 || !reflect.DeepEqual(got.Scope, want) {
+		t.Errorf("after a change of its idle time alone: %+v", got.AppPassword)
+	}
+	_, err = s.service.SetScope(ctx, control.ScopeRequest{Login: "anna@example.org", Which: "scanner", Clear: true, Scope: control.Scope{Device: true, Networks: []string{"192.0.2.9"}}})
+	if err == nil || !strings.Contains(err.Error(), "give --sender and --recipient-domain too") {
+		t.Errorf("a device without a sender: %v", err)
+	}
+	_, err = s.service.AddDomain(ctx, control.DomainRequest{Name: "example.org"})
+	mustNil(t, err)
+	_, err = s.service.PutAddress(ctx, control.AddressRequest{Address: "info@example.org", Kind: "forward", Targets: []string{"anna@example.org"}})
+	mustNil(t, err)
+	got, err = s.service.SetScope(ctx, control.ScopeRequest{Login: "anna@example.org", Which: "scanner", Scope: control.Scope{Senders: []string{"info@example.org"}}})
+	if err != nil || !slices.Equal(got.Scope.Senders, []string{"info@example.org"}) {
+		t.Errorf("an address that forwards to the account: %+v, %v", got.Scope, err)
+	}
+	s.runner.ended = nil
+	got, err = s.service.SetScope(ctx, control.ScopeRequest{Login: "anna@example.org", Which: "scanner", Clear: true})
 	mustNil(t, err)
 	if got.Device || got.Idle != 0 || got.Scope.Networks != nil || !slices.Equal(s.runner.ended, []string{"anna@example.org/" + got.ID}) {
 		t.Errorf("unbound: %+v, ended %v", got, s.runner.ended)
@@ -81,8 +101,11 @@ func TestAccountSettings(t *testing.T) {
 	if !slices.Equal(s.runner.ended, []string{"anna@example.org/main"}) {
 		t.Errorf("ended %v", s.runner.ended)
 	}
+	if _, err := s.service.SetAccount(ctx, control.SettingsRequest{Login: "anna@example.org", Lang: &lang}); err != nil || len(s.runner.ended) != 1 {
+		t.Errorf("another setting ended sessions: %v, %v", s.runner.ended, err)
+	}
 	bad := "tlh"
-	for _, q := range []control.SettingsRequest{{Lang: &bad}, {AddCertificate: "ab"}, {RemoveCertificate: strings.Repeat("0", 64)}} {
+	for _, q := range []control.SettingsRequest{{}, {Lang: &bad}, {AddCertificate: "ab"}, {RemoveCertificate: strings.Repeat("0", 64)}} {
 		q.Login = "anna@example.org"
 		if _, err := s.service.SetAccount(ctx, q); err == nil {
 			t.Errorf("%+v was taken", q)
