@@ -127,11 +127,7 @@ type sender struct {
 // with may have ended since.
 func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from address.Mailbox) (sender, reply.Reply) {
 	var s sender
-	id := p.Credential
-	switch id {
-	case account.CredentialMain, account.CredentialToken, account.CredentialCertificate:
-		id = ""
-	}
+	id := account.AppPasswordID(p.Credential)
 	acc, app, err := h.opt.Accounts.Login(ctx, p.Login, id)
 	switch {
 	case err != nil:
@@ -177,9 +173,10 @@ func (h *Handler) isIdentity(ctx context.Context, p *transaction.Peer, acc *acco
 	return reply.SenderNotOwned(p.Login, from)
 }
 
-// mayReach holds a forward-path against the scope of the app password.
+// mayReach holds a forward-path against the scope of the app password. The
+// postmaster without a domain is everybody's (rfc5321#4.5.1).
 func (s *sender) mayReach(login string, to address.Mailbox) reply.Reply {
-	if s.app == nil || s.app.Scope.MayReach(to.Domain) {
+	if s.app == nil || to.Domain.IsZero() || s.app.Scope.MayReach(to.Domain) {
 		return reply.Reply{}
 	}
 	return reply.RecipientOutOfScope(s.app.Name, login, to, strings.Join(s.app.Scope.Recipients, ", "))

@@ -47,7 +47,7 @@ func (m *mail) measure(ctx context.Context) reply.Reply {
 	if p.Login == "" || h.opt.Usage == nil {
 		return reply.Reply{}
 	}
-	acc, app, err := h.opt.Accounts.Login(ctx, p.Login, p.Credential)
+	acc, app, err := h.opt.Accounts.Login(ctx, p.Login, account.AppPasswordID(p.Credential))
 	switch {
 	case err != nil:
 		return h.trouble("look up the account", p, err)

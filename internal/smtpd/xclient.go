@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/reply"
 	"github.com/onwardmail/onward/internal/smtp"
 )
@@ -66,7 +67,7 @@ func (s *Session) xclient(ctx context.Context, arg string) Next {
 	p.Remote, p.Local, p.Helo, p.Extended, p.Login = c.remote, c.local, c.helo, c.extended, c.login
 	p.Credential = ""
 	if p.Login != "" {
-		p.Credential = "xclient"
+		p.Credential = account.CredentialProxy
 	}
 	if c.helo != "" {
 		s.stage = known
