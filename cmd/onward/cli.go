@@ -59,7 +59,7 @@ func (*commands) Examples() []string {
 type options struct {
 	Config string `placeholder:"FILE" env:"ONWARD_CONFIG" help:"The configuration file; none: the defaults, with the data in ./onward-data. Also in ONWARD_CONFIG."`
 	JSON   bool   `name:"json" help:"Print one JSON object a line, for programs."`
-	Lang   string `placeholder:"LANG" help:"Language of explanations: en or ja. Default: that of the environment."`
+	Lang   string `placeholder:"LANG" help:"Language of explanations: en, de, es, fr or ja. Default: that of the environment."`
 }
 
 // program is one run: the options, and where input and output are.

@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"encoding/base64"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -103,7 +104,12 @@ func (c *Checker) work() {
 func (c *Checker) do(j *job) {
 	ctx, cancel := context.WithTimeout(context.Background(), afterPatience)
 	defer cancel()
-	defer func() { _ = recover() }() // it is work that nobody waits for: a defect here must not end the process
+	log := j.attempt.policy.Log
+	defer func() { // nobody waits for this work: a defect here must not end the process
+		if p := recover(); p != nil {
+			log.Error("defect: the work after a login panicked", "panic", p, "stack", string(debug.Stack()))
+		}
+	}()
 	if !j.upgrade {
 		defer func() { c.directory.Failed(j.failure) }()
 		if cause, ok := c.diagnose(ctx, &j.attempt); ok {
@@ -116,8 +122,12 @@ func (c *Checker) do(j *job) {
 		return // the next login tries again
 	}
 	defer release()
-	if u, err := c.upgrade(&j.attempt); err == nil {
-		_ = c.directory.UpgradeSecret(ctx, u) // the next login tries again
+	u, err := c.upgrade(&j.attempt)
+	if err == nil {
+		err = c.directory.UpgradeSecret(ctx, u)
+	}
+	if err != nil { // the next login tries again
+		log.Warn("a secret could not be kept anew", "login", j.attempt.acc.Login, "error", err)
 	}
 }
 

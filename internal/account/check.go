@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -41,7 +42,7 @@ type Client struct {
 // Result is what a try came to. Exactly one of Login and Cause is set.
 type Result struct {
 	Login string
-	// Credential is "main", the id of an app password, "token" or "certificate".
+	// Credential is one of the constants below, or the id of an app password.
 	Credential string
 	Cause      Cause
 	// Reference leads the owner to the cause.
@@ -62,7 +63,19 @@ const (
 	CredentialMain        = "main"
 	CredentialToken       = "token"
 	CredentialCertificate = "certificate"
+	// CredentialProxy: a proxy that may do so says who has logged in (XCLIENT).
+	CredentialProxy = "xclient"
 )
+
+// AppPasswordID is the id of the app password that a credential names, "" if it
+// names something else.
+func AppPasswordID(credential string) string {
+	switch credential {
+	case CredentialMain, CredentialToken, CredentialCertificate, CredentialProxy:
+		return ""
+	}
+	return credential
+}
 
 // SCRAM says when its mechanisms are offered.
 type SCRAM string
@@ -85,6 +98,9 @@ type Policy struct {
 	// ClientCAs vouch for client certificates; nil: only those are good that stand
 	// with an account.
 	ClientCAs *x509.CertPool
+	// Log hears of trouble with what is done after a reply, which no client can be
+	// told of; nobody does if nil.
+	Log *slog.Logger
 }
 
 // policy is a Policy with what is computed from it once.
@@ -132,6 +148,9 @@ func (c *Checker) SetPolicy(p Policy) {
 	p.Secrets = p.Secrets.withDefaults()
 	if p.SCRAM == "" {
 		p.SCRAM = ScramAuto
+	}
+	if p.Log == nil {
+		p.Log = slog.New(slog.DiscardHandler)
 	}
 	if old := c.policy.Load(); old != nil && old.Secrets.Cost == p.Secrets.Cost {
 		c.policy.Store(&policy{p, old.decoy})

@@ -60,7 +60,7 @@ func (c *Checker) allows(ctx context.Context, p *policy, o sasl.Offer, client Cl
 			return RefusedUnknown
 		case strings.HasPrefix(o.Name, "SCRAM-SHA-1") && !p.Secrets.SHA1:
 			return RefusedWeak
-		case o.Binding && !clear && (client.Binding == nil || client.Binding("tls-exporter") == nil && client.Binding("tls-server-end-point") == nil):
+		case o.Binding && !clear && (client.Binding == nil || client.Binding(sasl.TLSExporter) == nil && client.Binding(sasl.TLSServerEndPoint) == nil):
 			return RefusedUnknown
 		case !clear && p.SCRAM == ScramAuto && !c.ready.is(ctx, c, p):
 			return RefusedTransition
@@ -193,10 +193,10 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 		return r
 	}
 	r := e.judge(ctx, a)
-	switch r.Cause {
-	case "":
+	switch {
+	case r.Cause == "":
 		c.guesses.Right(a.client.Remote, r.Login, now)
-	case BackendDown, AccountDisabled:
+	case r.Cause == BackendDown || r.Cause == AccountDisabled && !r.Unproved: // no secret was wrong
 	default:
 		r.Delay = c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now).Delay
 	}

@@ -14,7 +14,7 @@ import (
 
 // overTLS is a client that may use every mechanism but EXTERNAL.
 func overTLS() Client {
-	return Client{TLS: "TLS1.3", Service: "submission", Binding: func(kind string) []byte {
+	return Client{Remote: netip.MustParseAddr("198.51.100.7"), TLS: "TLS1.3", Service: "submission", Binding: func(kind string) []byte {
 		if kind == "tls-exporter" {
 			return []byte("0123456789abcdef0123456789abcdef")
 		}
@@ -291,6 +291,23 @@ func TestOtherBackends(t *testing.T) {
 	}
 	if r := plainly(t, c, "anna@example.org", "correct horse"); r.Cause != "" {
 		t.Errorf("an outage elsewhere concerns our own accounts: %+v", r)
+	}
+}
+
+// TestGuessesAtALock: a lock that a backend tells before it looks at the secret
+// looks like any rejected login, in its delay too; a proved one is no guess.
+func TestGuessesAtALock(t *testing.T) {
+	for _, proved := range []bool{false, true} {
+		d, _ := newDirectory(t)
+		b := &other{verdict: Verdict{Cause: AccountDisabled, Proved: proved}}
+		c := NewChecker(d, key, 0, NewGuesses(GuessOptions{Delay: 2, Ban: 100}), Policy{Secrets: SecretPolicy{Cost: cheap(), Iterations: 4096}, Backends: []Backend{b}})
+		var r Result
+		for i := range 4 {
+			r = plainly(t, c, "eva@corp.example", "guess"+string(rune('a'+i)))
+		}
+		if r.Cause != AccountDisabled || (r.Delay > 0) == proved {
+			t.Errorf("proved %v: %+v", proved, r)
+		}
 	}
 }
 

@@ -160,6 +160,9 @@ func (s *Service) SetPassword(ctx context.Context, q PasswordRequest) (AccountIn
 	if err != nil {
 		return AccountInfo{}, err
 	}
+	if a.Backend != "" {
+		return AccountInfo{}, fail(Refused, "the main password of %s is kept by the backend %s and would not be asked for here; change it there", a.Login, a.Backend)
+	}
 	if err := s.setMain(&a, q.Password); err != nil {
 		return AccountInfo{}, err
 	}

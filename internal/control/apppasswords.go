@@ -151,15 +151,11 @@ func (s *Service) RevokeAppPassword(ctx context.Context, q RevokeRequest) (AppPa
 	if err != nil {
 		return none, err
 	}
-	have, err := s.opt.Accounts.AppPasswords(ctx, a.Login)
-	if err != nil {
-		return none, trouble("list the app passwords of "+a.Login, err)
-	}
-	id, err := whichPassword(a.Login, have, q.Which)
+	found, err := s.appPassword(ctx, a.Login, q.Which)
 	if err != nil {
 		return none, err
 	}
-	p, err := s.opt.Accounts.RevokeAppPassword(ctx, a.Login, id, now())
+	p, err := s.opt.Accounts.RevokeAppPassword(ctx, a.Login, found.ID, now())
 	if err != nil {
 		return none, trouble("revoke the app password", err)
 	}

@@ -151,15 +151,11 @@ func (s *Service) SetScope(ctx context.Context, q ScopeRequest) (AppPasswordInfo
 	if err != nil {
 		return none, err
 	}
-	have, err := s.opt.Accounts.AppPasswords(ctx, a.Login)
-	if err != nil {
-		return none, trouble("list the app passwords of "+a.Login, err)
-	}
-	id, err := whichPassword(a.Login, have, q.Which)
+	found, err := s.appPassword(ctx, a.Login, q.Which)
 	if err != nil {
 		return none, err
 	}
-	p := have[slices.IndexFunc(have, func(p account.AppPassword) bool { return p.ID == id })]
+	p := *found
 	if q.Clear {
 		p.Scope, p.Device, p.Idle = account.Scope{}, false, 0
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/control"
 )
 
@@ -115,6 +116,17 @@ func TestAccountSettings(t *testing.T) {
 	mustNil(t, err)
 	if shown, err := s.service.ShowAccount(ctx, control.AccountName{Login: "anna@example.org"}); err != nil || len(shown.Certificates) != 0 || len(a.Certificates) != 0 {
 		t.Errorf("%+v, %v", shown, err)
+	}
+}
+
+// TestPasswordElsewhere: a main password that a backend keeps is not set here,
+// where nobody would ask for it.
+func TestPasswordElsewhere(t *testing.T) {
+	s := newSite(t, t.TempDir())
+	mustNil(t, s.directory.AddAccount(t.Context(), account.Account{Login: "eva@corp.example", Backend: "corp"}))
+	_, err := s.service.SetPassword(t.Context(), control.PasswordRequest{Login: "eva@corp.example", Password: "correct horse battery"})
+	if err == nil || !strings.Contains(err.Error(), "backend corp") {
+		t.Error(err)
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *Server) loginPolicy(c *config.Config, backends []account.Backend) (acco
 		return account.Policy{}, err
 	}
 	return account.Policy{
-		Secrets: s.secretsOf(c), SCRAM: account.SCRAM(c.Login.SCRAM), ClearLoopback: c.Login.ClearLoopback, ClientCAs: cas, Backends: backends,
+		Secrets: s.secretsOf(c), SCRAM: account.SCRAM(c.Login.SCRAM), ClearLoopback: c.Login.ClearLoopback, ClientCAs: cas, Backends: backends, Log: s.log,
 	}, nil
 }
 
