@@ -215,17 +215,20 @@ type Directory interface {
 	Account(ctx context.Context, login string) (Account, error) // ErrNotFound
 	Accounts(ctx context.Context) ([]Account, error)            // by login
 	AddAccount(ctx context.Context, a Account) error            // ErrExists
-	// UpdateAccount replaces all but Login, Created and LastLogin.
+	// UpdateAccount replaces all but Login, Created and LastLogin. Whoever reads an
+	// account to change it sees to it that nobody else does so meanwhile.
 	UpdateAccount(ctx context.Context, a Account) error // ErrNotFound
 	RemoveAccount(ctx context.Context, login string) error
 	AppPasswords(ctx context.Context, login string) ([]AppPassword, error)
 	AddAppPassword(ctx context.Context, p AppPassword) error
 	// RevokeAppPassword marks it; which is an id or a name. ErrNotFound.
 	RevokeAppPassword(ctx context.Context, login, which string, now time.Time) (AppPassword, error)
-	// UpdateAppPassword replaces what its owner may change: Name, Expires, Idle,
-	// Suspended with its cause, Scope, Device, Limits, Keys and Noticed.
+	// ChangeAppPassword lets change change one of an account and returns it then:
+	// Name, Expires, Idle, Suspended with its cause, Scope, Device, Limits, Keys and
+	// Noticed. Nobody else changes it meanwhile, so change must be quick and must
+	// not call the directory; an error of it is returned and nothing is changed.
 	// ErrNotFound.
-	UpdateAppPassword(ctx context.Context, p AppPassword) error
+	ChangeAppPassword(ctx context.Context, login, id string, change func(p *AppPassword) error) (AppPassword, error)
 	// Secrets reads an account with all its app passwords in one look-up, for
 	// mechanisms that do not say which secret is meant. An account that does not
 	// exist is nil, and costs the same.
@@ -238,6 +241,10 @@ type Directory interface {
 	UpgradeSecret(ctx context.Context, u Upgrade) error
 	// Used notes a successful login. It may be written later, in a batch.
 	Used(u Use)
+	// KnownNetworks returns from where accounts have logged in within KnownFor of
+	// now, at most most rows, the one last seen last. Of one account MaxKnownNetworks
+	// are kept, and Seen may be an hour behind.
+	KnownNetworks(ctx context.Context, now time.Time, most int) ([]KnownNetwork, error)
 	// Failed keeps a failure. It may be written later, in a batch, and is bounded
 	// and aggregated.
 	Failed(f Failure)

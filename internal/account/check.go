@@ -50,8 +50,6 @@ type Result struct {
 	// Unproved says that AccountDisabled was found before the secret was looked at,
 	// so that the client must not hear of it.
 	Unproved bool
-	// Delay is how long the reply to a rejected login should wait.
-	Delay time.Duration
 	// Until is when a client that was refused as Slowed may come again.
 	Until time.Time
 	// Err is the trouble behind BackendDown, for the log.

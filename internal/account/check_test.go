@@ -37,6 +37,7 @@ type directory struct {
 	apps     map[string]*AppPassword
 	err      error
 
+	mu       sync.Mutex // guards what follows where logins run side by side
 	reads    int
 	used     []string
 	failures []Failure
@@ -44,6 +45,8 @@ type directory struct {
 }
 
 func (d *directory) Login(_ context.Context, login, id string) (*Account, *AppPassword, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.reads++
 	if d.err != nil {
 		return nil, nil, d.err
@@ -66,7 +69,11 @@ func (d *directory) UpgradeSecret(_ context.Context, u Upgrade) error {
 	return nil
 }
 
-func (d *directory) Failed(f Failure) { d.failures = append(d.failures, f) }
+func (d *directory) Failed(f Failure) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failures = append(d.failures, f)
+}
 
 var (
 	now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

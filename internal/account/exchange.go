@@ -181,13 +181,26 @@ func (e *Exchange) attempt(now time.Time) *attempt {
 }
 
 // check asks whether the credentials are right, unless too many wrong ones came
-// before; every rejected one counts alike, whatever was wrong with it.
+// before; every rejected one counts alike, whatever was wrong with it. Who has to
+// wait does so before the check: after it he could hang up on silence, and would
+// know. One that could not be checked counts for nothing.
 func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	a, c := e.attempt(now), e.checker
 	if c.guesses == nil {
 		return e.judge(ctx, a)
 	}
-	if hold := c.guesses.Before(a.client.Remote, a.login, now); !hold.Until.IsZero() {
+	hold := c.guesses.Before(a.client.Remote, a.login, now)
+	if hold.Until.IsZero() && hold.Delay > 0 {
+		select {
+		case <-time.After(hold.Delay):
+		case <-ctx.Done():
+			return c.down(a, fmt.Errorf("the login did not wait for its turn: %w", ctx.Err()))
+		}
+		now = now.Add(hold.Delay)
+		a.now = now
+		hold = c.guesses.Before(a.client.Remote, a.login, now) // others may have guessed meanwhile
+	}
+	if !hold.Until.IsZero() {
 		r := c.failed(a, Slowed)
 		r.Until = hold.Until
 		return r
@@ -195,10 +208,13 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	r := e.judge(ctx, a)
 	switch {
 	case r.Cause == "":
-		c.guesses.Right(a.client.Remote, r.Login, now)
+		c.guesses.Right(a.client.Remote, a.login, now)
+		if r.Login != a.login { // a backend knows it by another name
+			c.guesses.Right(a.client.Remote, r.Login, now)
+		}
 	case r.Cause == BackendDown || r.Cause == AccountDisabled && !r.Unproved: // no secret was wrong
 	default:
-		r.Delay = c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now).Delay
+		c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now)
 	}
 	return r
 }

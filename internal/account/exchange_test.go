@@ -294,23 +294,6 @@ func TestOtherBackends(t *testing.T) {
 	}
 }
 
-// TestGuessesAtALock: a lock that a backend tells before it looks at the secret
-// looks like any rejected login, in its delay too; a proved one is no guess.
-func TestGuessesAtALock(t *testing.T) {
-	for _, proved := range []bool{false, true} {
-		d, _ := newDirectory(t)
-		b := &other{verdict: Verdict{Cause: AccountDisabled, Proved: proved}}
-		c := NewChecker(d, key, 0, NewGuesses(GuessOptions{Delay: 2, Ban: 100}), Policy{Secrets: SecretPolicy{Cost: cheap(), Iterations: 4096}, Backends: []Backend{b}})
-		var r Result
-		for i := range 4 {
-			r = plainly(t, c, "eva@corp.example", "guess"+string(rune('a'+i)))
-		}
-		if r.Cause != AccountDisabled || (r.Delay > 0) == proved {
-			t.Errorf("proved %v: %+v", proved, r)
-		}
-	}
-}
-
 // BenchmarkLogin is what a login costs, but the look-up.
 func BenchmarkLogin(b *testing.B) {
 	d, apps := newDirectory(&testing.T{})

@@ -16,7 +16,8 @@ import (
 )
 
 // Limits of Guesses. All that is counted lives in memory and is lost at a
-// restart; then a guesser begins anew, and so does nobody else.
+// restart; then a guesser begins anew, and so does nobody else: where a login is
+// at home is kept by the Directory, which tells it again (Know).
 const (
 	MaxGuessNetworks = 50_000 // networks that sent wrong secrets, banned ones included
 	MaxGuessLogins   = 50_000 // names that were guessed at, and as many that have known networks
@@ -121,6 +122,14 @@ type suspect struct {
 // spray is a secret, and what it was tried at.
 type spray struct{ logins, networks counter }
 
+// KnownNetwork is where a login gave the right secret.
+type KnownNetwork struct {
+	Login string
+	// Network is as NetworkOf makes it.
+	Network netip.Prefix
+	Seen    time.Time
+}
+
 type knownNetwork struct {
 	network netip.Prefix
 	seen    time.Time
@@ -170,6 +179,13 @@ func networksOf(client netip.Addr) (near, far netip.Prefix, ok bool) {
 		return near, far, false
 	}
 	return near.Masked(), far.Masked(), true
+}
+
+// NetworkOf is the network that is known with a client: IPv4 /32, IPv6 /64. It is
+// the zero Prefix where the client has no IP address.
+func NetworkOf(client netip.Addr) netip.Prefix {
+	near, _, _ := networksOf(client)
+	return near
 }
 
 // exempt is asked with mu held.
@@ -250,15 +266,19 @@ func (g *Guesses) Wrong(client netip.Addr, login, secret string, now time.Time) 
 // What was counted stays, so that nobody can wash himself with an account of
 // his own.
 func (g *Guesses) Right(client netip.Addr, login string, now time.Time) {
-	near, _, ok := networksOf(client)
-	if !ok {
-		return
+	if near, _, ok := networksOf(client); ok {
+		g.Know(KnownNetwork{login, near, now})
 	}
-	name := g.hash("login", nameOf(login))
+}
+
+// Know notes what the Directory kept of a right secret. Of one login the one last
+// seen comes last.
+func (g *Guesses) Know(k KnownNetwork) {
+	name := g.hash("login", nameOf(k.Login))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	list, found := g.known[name]
-	if i := slices.IndexFunc(list, func(k knownNetwork) bool { return k.network == near }); i >= 0 {
+	if i := slices.IndexFunc(list, func(n knownNetwork) bool { return n.network == k.Network }); i >= 0 {
 		list = slices.Delete(list, i, i+1)
 	} else if len(list) >= MaxKnownNetworks {
 		list = slices.Delete(list, 0, 1)
@@ -266,7 +286,7 @@ func (g *Guesses) Right(client netip.Addr, login string, now time.Time) {
 	if !found {
 		makeRoom(g.known, MaxGuessLogins, func(l []knownNetwork) float64 { return float64(l[len(l)-1].seen.Unix()) })
 	}
-	g.known[name] = append(list, knownNetwork{near, now}) // the one last seen is at the end
+	g.known[name] = append(list, knownNetwork{k.Network, k.Seen})
 }
 
 func (g *Guesses) isKnown(name uint64, near netip.Prefix, now time.Time) bool {

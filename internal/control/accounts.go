@@ -52,6 +52,7 @@ type AccountInfo struct {
 
 // AddAccount makes an account.
 func (s *Service) AddAccount(ctx context.Context, q AccountRequest) (AccountInfo, error) {
+	defer s.changeAccounts()()
 	m, err := parseMailbox(q.Login)
 	if err != nil {
 		return AccountInfo{}, err
@@ -156,6 +157,7 @@ func (s *Service) setMain(a *account.Account, password string) error {
 
 // SetPassword changes or removes the main password.
 func (s *Service) SetPassword(ctx context.Context, q PasswordRequest) (AccountInfo, error) {
+	defer s.changeAccounts()()
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
 		return AccountInfo{}, err
@@ -178,6 +180,7 @@ func (s *Service) SetPassword(ctx context.Context, q PasswordRequest) (AccountIn
 // EnableAccount enables or disables an account. Disabled, it cannot log in
 // from now on, and sessions that are logged in are ended.
 func (s *Service) EnableAccount(ctx context.Context, q EnableRequest) (AccountInfo, error) {
+	defer s.changeAccounts()()
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
 		return AccountInfo{}, err
@@ -223,6 +226,7 @@ func (s *Service) ListAccounts(ctx context.Context, _ Nothing) ([]AccountInfo, e
 
 // RemoveAccount removes an account with its app passwords.
 func (s *Service) RemoveAccount(ctx context.Context, q AccountName) (Removed, error) {
+	defer s.changeAccounts()()
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
 		return Removed{}, err

@@ -46,6 +46,7 @@ const MaxAppPasswordName = 64
 
 // AddAppPassword makes an app password.
 func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (NewAppPassword, error) {
+	defer s.changeAccounts()()
 	var none NewAppPassword
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {

@@ -89,6 +89,8 @@ type Service struct {
 	// changing is held while addresses and domains are checked and then
 	// changed, so that two changes cannot make a circle together.
 	changing sync.Mutex
+	// accounts is held while an account is read and then changed.
+	accounts sync.Mutex
 	sessions atomic.Int64
 }
 
@@ -101,6 +103,13 @@ func New(opt Options) *Service {
 		opt.Settle = func(context.Context) {}
 	}
 	return &Service{opt: opt}
+}
+
+// changeAccounts waits until nobody else changes accounts, and returns what ends
+// that.
+func (s *Service) changeAccounts() (done func()) {
+	s.accounts.Lock()
+	return s.accounts.Unlock
 }
 
 // endLogins ends sessions of a running server.

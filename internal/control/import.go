@@ -239,6 +239,7 @@ func (i *imported) readSecret(scheme string) error {
 
 // importOne makes or changes one account, in one write.
 func (s *Service) importOne(ctx context.Context, q ImportRequest, i *imported) error {
+	defer s.changeAccounts()()
 	a, err := s.opt.Accounts.Account(ctx, i.result.Login)
 	exists := err == nil
 	switch {

@@ -24,6 +24,7 @@ type IdentityRequest struct {
 
 // ChangeIdentity changes what an account may send as.
 func (s *Service) ChangeIdentity(ctx context.Context, q IdentityRequest) (AccountInfo, error) {
+	defer s.changeAccounts()()
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
 		return AccountInfo{}, err
@@ -72,6 +73,7 @@ type SettingsRequest struct {
 
 // SetAccount changes settings of an account.
 func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInfo, error) {
+	defer s.changeAccounts()()
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
 		return AccountInfo{}, err
@@ -146,6 +148,7 @@ type ScopeRequest struct {
 // SetScope binds an app password; its sessions end, so that they cannot go on
 // with more than it allows now.
 func (s *Service) SetScope(ctx context.Context, q ScopeRequest) (AppPasswordInfo, error) {
+	defer s.changeAccounts()()
 	var none AppPasswordInfo
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
@@ -162,7 +165,11 @@ func (s *Service) SetScope(ctx context.Context, q ScopeRequest) (AppPasswordInfo
 	if err := s.bind(ctx, &a, &p, q.Scope); err != nil {
 		return none, err
 	}
-	if err := s.opt.Accounts.UpdateAppPassword(ctx, p); err != nil {
+	p, err = s.opt.Accounts.ChangeAppPassword(ctx, a.Login, p.ID, func(now *account.AppPassword) error {
+		now.Scope, now.Device, now.Idle = p.Scope, p.Device, p.Idle
+		return nil
+	})
+	if err != nil {
 		return none, trouble("change the app password", err)
 	}
 	s.endLogins(a.Login, p.ID)

@@ -67,6 +67,7 @@ const maxLimit = 10_000_000
 
 // AccountLimits shows and changes sending limits.
 func (s *Service) AccountLimits(ctx context.Context, q LimitsRequest) (LimitsInfo, error) {
+	defer s.changeAccounts()()
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
 		return LimitsInfo{}, err
@@ -77,34 +78,41 @@ func (s *Service) AccountLimits(ctx context.Context, q LimitsRequest) (LimitsInf
 			return LimitsInfo{}, err
 		}
 	}
-	own := &a.Limits
-	if p != nil {
-		own = &p.Limits
-	}
 	for name, n := range q.Set {
-		field := own.Field(name)
-		if field == nil {
+		if new(account.Limits).Field(name) == nil {
 			return LimitsInfo{}, fail(Invalid, "there is no limit %q; those that there are: %s", name, limitNames())
 		}
 		if n < -1 || n > maxLimit {
 			return LimitsInfo{}, fail(Invalid, "the limit %s is %d; it must be 1 to %d, none or default", name, n, maxLimit)
 		}
-		*field = n
 	}
-	if len(q.Set) > 0 {
-		if p != nil {
-			err = s.opt.Accounts.UpdateAppPassword(ctx, *p)
-		} else {
-			err = s.opt.Accounts.UpdateAccount(ctx, a)
+	set := func(l *account.Limits) {
+		for name, n := range q.Set {
+			*l.Field(name) = n
 		}
+	}
+	info := LimitsInfo{Login: a.Login}
+	switch {
+	case p != nil && len(q.Set) > 0:
+		now, err := s.opt.Accounts.ChangeAppPassword(ctx, a.Login, p.ID, func(p *account.AppPassword) error {
+			set(&p.Limits)
+			return nil
+		})
 		if err != nil {
 			return LimitsInfo{}, trouble("change the limits of "+a.Login, err)
 		}
+		p = &now
+	case p == nil && len(q.Set) > 0:
+		set(&a.Limits)
+		if err := s.opt.Accounts.UpdateAccount(ctx, a); err != nil {
+			return LimitsInfo{}, trouble("change the limits of "+a.Login, err)
+		}
 	}
-	info := LimitsInfo{Login: a.Login, Own: *own, InForce: s.inForce(*own, p != nil)}
+	info.Own = a.Limits
 	if p != nil {
-		info.AppPassword, info.Name = p.ID, p.Name
+		info.AppPassword, info.Name, info.Own = p.ID, p.Name, p.Limits
 	}
+	info.InForce = s.inForce(info.Own, p != nil)
 	return info, nil
 }
 
@@ -183,6 +191,7 @@ func (s *Service) AccountUsage(ctx context.Context, q AccountName) ([]Credential
 // ResumeAppPassword ends the suspension of an app password, or the strict limits
 // of the main password. What raised the alarm does not raise it again.
 func (s *Service) ResumeAppPassword(ctx context.Context, q ResumeRequest) (Resumed, error) {
+	defer s.changeAccounts()()
 	a, err := s.knownAccount(ctx, q.Login)
 	if err != nil {
 		return Resumed{}, err
@@ -195,11 +204,13 @@ func (s *Service) ResumeAppPassword(ctx context.Context, q ResumeRequest) (Resum
 			return Resumed{}, err
 		}
 		r.Credential, r.Name = p.ID, p.Name
-		if suspended = !p.Suspended.IsZero(); suspended {
+		_, err = s.opt.Accounts.ChangeAppPassword(ctx, a.Login, p.ID, func(p *account.AppPassword) error {
+			suspended = !p.Suspended.IsZero()
 			p.Suspended, p.SuspendedWhy = time.Time{}, ""
-			if err := s.opt.Accounts.UpdateAppPassword(ctx, *p); err != nil {
-				return Resumed{}, trouble("resume the app password", err)
-			}
+			return nil
+		})
+		if err != nil {
+			return Resumed{}, trouble("resume the app password", err)
 		}
 	}
 	alarmed, err := s.opt.Usage.Resume(ctx, &a, r.Credential, time.Now())

@@ -44,12 +44,11 @@ func TestUsage(t *testing.T) {
 	if err != nil || info.Name != "phone" || info.InForce.MessagesDay != 5 || info.InForce.MessagesHour != -1 {
 		t.Errorf("%+v %v", info, err)
 	}
-	_, p, err := s.directory.Login(ctx, "anna@example.org", made.ID)
+	_, err = s.directory.ChangeAppPassword(ctx, "anna@example.org", made.ID, func(p *account.AppPassword) error {
+		p.Suspended, p.SuspendedWhy = time.Now(), "sudden_volume count=101 usual=3"
+		return nil
+	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	p.Suspended, p.SuspendedWhy = time.Now(), "sudden_volume count=101 usual=3"
-	if err := s.directory.UpdateAppPassword(ctx, *p); err != nil {
 		t.Fatal(err)
 	}
 	r, err := control.ResumeAppPassword.Call(ctx, c, control.ResumeRequest{Login: "anna@example.org", Which: "phone"})

@@ -94,12 +94,6 @@ func (e *exchange) Next(ctx context.Context, response []byte) transaction.Answer
 		log.Error("logins cannot be checked", "session", p.Session, "error", res.Err, "reference", res.Reference)
 		return transaction.Answer{Reply: reply.AuthUnavailable()}
 	}
-	if res.Delay > 0 { // after the check, so that it holds up nobody else
-		select {
-		case <-time.After(res.Delay):
-		case <-ctx.Done():
-		}
-	}
 	log.Info("login rejected", "session", p.Session, "cause", string(res.Cause), "mechanism", e.mechanism, "reference", res.Reference, "remote", remote)
 	switch res.Cause {
 	case account.Slowed:

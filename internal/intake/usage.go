@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"strings"
 	"time"
 
@@ -193,16 +194,19 @@ func (s *sending) suspend(ctx context.Context, alarm *account.Alarm, now time.Ti
 		}
 		return h.opt.Owners.Strange(ctx, s.acc, alarm)
 	}
-	// It is read anew: its owner may have changed it during the transaction.
-	_, app, err := h.opt.Accounts.Login(ctx, s.acc.Login, s.app.ID)
-	if err != nil || app == nil {
-		return err
-	}
-	if app.Suspended.IsZero() {
-		app.Suspended, app.SuspendedWhy = alarm.At, alarm.String()
-		if err := h.opt.Accounts.UpdateAppPassword(ctx, *app); err != nil {
-			return err
+	fresh := false
+	app, err := h.opt.Accounts.ChangeAppPassword(ctx, s.acc.Login, s.app.ID, func(p *account.AppPassword) error {
+		if fresh = p.Suspended.IsZero(); fresh {
+			p.Suspended, p.SuspendedWhy = alarm.At, alarm.String()
 		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, account.ErrNotFound): // the account was removed meanwhile
+		return nil
+	case err != nil:
+		return err
+	case fresh:
 		h.opt.Accounts.Failed(account.Failure{
 			Reference: account.NewReference(rand.Reader), At: now, Cause: account.AppPasswordSuspended, Login: s.acc.Login,
 			Remote: s.peer.Remote.Addr(), Service: string(s.peer.Service), Client: s.peer.Helo, Detail: app.SuspendedWhy,
@@ -212,5 +216,5 @@ func (s *sending) suspend(ctx context.Context, alarm *account.Alarm, now time.Ti
 	if h.opt.Owners == nil {
 		return nil
 	}
-	return h.opt.Owners.Suspended(ctx, s.acc, app)
+	return h.opt.Owners.Suspended(ctx, s.acc, &app)
 }

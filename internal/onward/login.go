@@ -1,10 +1,12 @@
 package onward
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/config"
@@ -69,3 +71,19 @@ func guessOptions(c *config.Config) account.GuessOptions {
 		Delay: g.Delay, Ban: g.Ban, BanTime: g.BanTime, Exempt: slices.Concat(g.Exempt, c.Limits.Known, c.Relay.Networks),
 	}
 }
+
+// rememberNetworks tells who counts guesses where logins are at home. Without it
+// the server only takes more people for strangers.
+func (s *Server) rememberNetworks(ctx context.Context) {
+	known, err := s.directory.KnownNetworks(ctx, time.Now(), knownAtStart)
+	if err != nil {
+		s.log.Warn("it is not known from where people log in usually; somebody whose account is guessed at may have to wait at login", "error", err)
+	}
+	for _, k := range known {
+		s.guesses.Know(k)
+	}
+}
+
+// knownAtStart is how many networks are remembered: some for each login of which
+// guesses are counted.
+const knownAtStart = 4 * account.MaxGuessLogins

@@ -98,15 +98,16 @@ func (o *owners) remind(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// noticed notes that the owner of an app password has been told. It is read anew,
-// so that what was changed meanwhile stays.
+// noticed notes that the owner of an app password has been told.
 func (o *owners) noticed(ctx context.Context, p *account.AppPassword) error {
-	_, now, err := o.directory.Login(ctx, p.Login, p.ID)
-	if err != nil || now == nil {
-		return err
+	_, err := o.directory.ChangeAppPassword(ctx, p.Login, p.ID, func(p *account.AppPassword) error {
+		p.Noticed = time.Now()
+		return nil
+	})
+	if errors.Is(err, account.ErrNotFound) { // its account was removed meanwhile
+		return nil
 	}
-	now.Noticed = time.Now()
-	return o.directory.UpdateAppPassword(ctx, *now)
+	return err
 }
 
 func appPassword(p *account.AppPassword) notice.AppPassword {

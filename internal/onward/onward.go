@@ -183,6 +183,7 @@ func New(ctx context.Context, opt Options) (s *Server, err error) {
 		return s, err
 	}
 	s.assemble(c, names, logins)
+	s.rememberNetworks(ctx)
 	if err := s.openControl(); err != nil {
 		return s, err
 	}

@@ -188,9 +188,12 @@ func TestNoticeIsNotLost(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := w.phone()
-		p.Suspended, p.SuspendedWhy = time.Now(), "by hand"
-		if err := w.server.Directory().UpdateAppPassword(ctx, p); err != nil {
+		phone := w.phone()
+		p, err := w.server.Directory().ChangeAppPassword(ctx, phone.Login, phone.ID, func(p *account.AppPassword) error {
+			p.Suspended, p.SuspendedWhy = time.Now(), "by hand"
+			return nil
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		if err := broken.Suspended(ctx, &acc, &p); !errors.Is(err, queue.ErrFull) {

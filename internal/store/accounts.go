@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -224,6 +225,24 @@ func (d *Directory) Accounts(ctx context.Context) ([]account.Account, error) {
 	return all, nil
 }
 
+// keepSalt gives an account the salt that is stored.
+func keepSalt(c *conn, login string, a *account.Account) error {
+	now, err := accountOf(c, login)
+	if err == nil && now != nil {
+		a.Salt, a.Iterations = now.Salt, now.Iterations
+	}
+	return err
+}
+
+// accountOf reads one account, nil if there is none.
+func accountOf(c *conn, login string) (a *account.Account, err error) {
+	rows := c.use("SELECT " + accountColumns + " FROM account WHERE login = ?").text(login)
+	if rows.next() {
+		a, err = readAccount(rows, 0)
+	}
+	return a, errors.Join(err, rows.done())
+}
+
 // AddAccount implements account.Directory.
 func (d *Directory) AddAccount(ctx context.Context, a account.Account) error {
 	login := account.NormalizeLogin(a.Login)
@@ -255,12 +274,17 @@ func flag(on bool) int64 {
 // UpdateAccount implements account.Directory.
 func (d *Directory) UpdateAccount(ctx context.Context, a account.Account) error {
 	login := account.NormalizeLogin(a.Login)
-	data, err := dataOfAccount(&a)
-	if err != nil {
-		return err
-	}
-	err = d.db.write(ctx, 0, func(c *conn) error {
-		err := c.use("UPDATE account SET hash = ?, disabled = ?, identities = ?, data = ? WHERE login = ?").
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		if len(a.Salt) == 0 { // a login may have drawn one since a was read
+			if err := keepSalt(c, login, &a); err != nil {
+				return err
+			}
+		}
+		data, err := dataOfAccount(&a)
+		if err != nil {
+			return err
+		}
+		err = c.use("UPDATE account SET hash = ?, disabled = ?, identities = ?, data = ? WHERE login = ?").
 			text(a.Hash).int(flag(a.Disabled)).text(strings.Join(a.Identities, "\n")).text(data).text(login).exec()
 		if err == nil && c.Changes() == 0 {
 			return account.ErrNotFound
@@ -285,6 +309,9 @@ func (d *Directory) RemoveAccount(ctx context.Context, login string) error {
 			return account.ErrNotFound
 		}
 		if err := removeUsage(c, login); err != nil {
+			return err
+		}
+		if err := c.use("DELETE FROM known_network WHERE login = ?").text(login).exec(); err != nil {
 			return err
 		}
 		return c.use("DELETE FROM app_password WHERE login = ?").text(login).exec()
@@ -381,25 +408,34 @@ func addrText(a netip.Addr) string {
 	return a.Unmap().String()
 }
 
-// UpdateAppPassword implements account.Directory.
-func (d *Directory) UpdateAppPassword(ctx context.Context, p account.AppPassword) error {
-	login := account.NormalizeLogin(p.Login)
-	data, err := dataOfAppPassword(&p)
-	if err != nil {
-		return err
-	}
-	err = d.db.write(ctx, 0, func(c *conn) error {
-		err := c.use("UPDATE app_password SET name = ?, expires = ?, data = ? WHERE id = ? AND login = ?").
-			text(p.Name).int(micros(p.Expires)).text(data).text(p.ID).text(login).exec()
-		if err == nil && c.Changes() == 0 {
-			return fmt.Errorf("no app password has the id %q: %w", p.ID, account.ErrNotFound)
+// ChangeAppPassword implements account.Directory.
+func (d *Directory) ChangeAppPassword(ctx context.Context, login, id string, change func(*account.AppPassword) error) (account.AppPassword, error) {
+	login = account.NormalizeLogin(login)
+	var p account.AppPassword
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		all, err := appPasswords(c, login)
+		if err != nil {
+			return err
 		}
-		return err
+		at := slices.IndexFunc(all, func(p account.AppPassword) bool { return p.ID == id })
+		if at < 0 {
+			return fmt.Errorf("no app password has the id %q: %w", id, account.ErrNotFound)
+		}
+		p = all[at]
+		if err := change(&p); err != nil {
+			return err
+		}
+		data, err := dataOfAppPassword(&p)
+		if err != nil {
+			return err
+		}
+		return c.use("UPDATE app_password SET name = ?, expires = ?, data = ? WHERE id = ? AND login = ?").
+			text(p.Name).int(micros(p.Expires)).text(data).text(id).text(login).exec()
 	})
 	if err != nil {
-		return fmt.Errorf("change an app password of %s: %w", login, err)
+		return account.AppPassword{}, fmt.Errorf("change an app password of %s: %w", login, err)
 	}
-	return nil
+	return p, nil
 }
 
 // hasKeys stands in the data of a secret that SCRAM can check.
@@ -426,13 +462,8 @@ func (d *Directory) WithoutKeys(ctx context.Context) (n int, err error) {
 // UpgradeSecret implements account.Directory.
 func (d *Directory) UpgradeSecret(ctx context.Context, u account.Upgrade) error {
 	err := d.db.write(ctx, 0, func(c *conn) error {
-		rows := c.use("SELECT " + accountColumns + " FROM account WHERE login = ?").text(u.Login)
-		var a *account.Account
-		var bad error
-		if rows.next() {
-			a, bad = readAccount(rows, 0)
-		}
-		if err := errors.Join(bad, rows.done()); err != nil || a == nil {
+		a, err := accountOf(c, u.Login)
+		if err != nil || a == nil {
 			return err
 		}
 		salted := len(a.Salt) == 0

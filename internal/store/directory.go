@@ -258,6 +258,13 @@ func directorySchema() schema {
 				day   INTEGER NOT NULL,             -- since 1970, on which it did last
 				PRIMARY KEY (login, hash)
 			) WITHOUT ROWID`,
+			`
+			CREATE TABLE known_network (
+				login   TEXT NOT NULL,
+				network TEXT NOT NULL,              -- where it gave the right secret
+				seen    INTEGER NOT NULL,
+				PRIMARY KEY (login, network)
+			) WITHOUT ROWID`,
 		},
 	}
 }

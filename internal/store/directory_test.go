@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,7 +39,7 @@ type directories struct {
 func TestSQLiteDirectory(t *testing.T) {
 	for name, f := range map[string]func(*testing.T, *directories){
 		"Domains": suiteDomains, "Addresses": suiteAddresses, "Accounts": suiteAccounts, "AppPasswords": suiteAppPasswords,
-		"Uses": suiteUses, "Secrets": suiteSecrets, "Failures": suiteFailures,
+		"Uses": suiteUses, "Networks": suiteNetworks, "Secrets": suiteSecrets, "Failures": suiteFailures,
 		"Usage": suiteUsage,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -294,13 +295,81 @@ func suiteSecrets(t *testing.T, d *directories) {
 		a.Hash, a.Keys, a.AppOnly, a.Lang, a.Iterations = "i", account.Keys{}, false, "", 5000
 		mustNil(t, d.accounts.UpdateAccount(ctx, a))
 		p.Name, p.Expires, p.Suspended, p.SuspendedWhy, p.Scope, p.Noticed = "scanner", start().Add(9*time.Hour), start(), "many_networks", account.Scope{}, start()
-		mustNil(t, d.accounts.UpdateAppPassword(ctx, p))
+		_, err = d.accounts.ChangeAppPassword(ctx, "Anna@example.org", p.ID, func(was *account.AppPassword) error {
+			if !was.Expires.Equal(all[0].Expires) || was.Name != all[0].Name {
+				t.Errorf("to be changed: %+v", was)
+			}
+			*was = p
+			return nil
+		})
+		mustNil(t, err)
 	}
 	if a, all, err := d.accounts.Secrets(ctx, "no@example.org"); a != nil || all != nil || err != nil {
 		t.Error(a, all, err)
 	}
-	p.Login = "bert@example.org"
-	wantIs(t, d.accounts.UpdateAppPassword(ctx, p), account.ErrNotFound)
+	no := errors.New("rather not")
+	_, err := d.accounts.ChangeAppPassword(ctx, p.Login, p.ID, func(p *account.AppPassword) error {
+		p.Name = "changed"
+		return no
+	})
+	wantIs(t, err, no)
+	if _, kept, err := d.accounts.Login(ctx, p.Login, p.ID); err != nil || kept.Name != p.Name {
+		t.Error(kept, err)
+	}
+	_, err = d.accounts.ChangeAppPassword(ctx, "bert@example.org", p.ID, func(*account.AppPassword) error { panic("it is not his") })
+	wantIs(t, err, account.ErrNotFound)
+	// What a login has drawn meanwhile stays.
+	a.Salt, a.Iterations = nil, 0
+	mustNil(t, d.accounts.UpdateAccount(ctx, a))
+	if got, err := d.accounts.Account(ctx, a.Login); err != nil || len(got.Salt) == 0 || got.Iterations != 5000 {
+		t.Error(got, err)
+	}
+}
+
+func suiteNetworks(t *testing.T, d *directories) {
+	ctx := context.Background()
+	known := func(most int) (list []string) {
+		t.Helper()
+		all, err := d.accounts.KnownNetworks(ctx, start().Add(account.KnownFor), most)
+		mustNil(t, err)
+		for _, k := range all {
+			list = append(list, fmt.Sprint(k.Login, " ", k.Network, " ", k.Seen.Sub(start())))
+		}
+		return list
+	}
+	use := func(login, from string, after time.Duration) {
+		a, _ := netip.ParseAddr(from)
+		d.accounts.Used(account.Use{Login: login, At: start().Add(after), From: a})
+	}
+	mustNil(t, d.accounts.AddAccount(ctx, account.Account{Login: "anna@example.org", Created: start()}))
+	mustNil(t, d.accounts.AddAccount(ctx, account.Account{Login: "bert@example.org", Created: start()}))
+	use("anna@example.org", "192.0.2.1", -time.Second) // too long ago at the time that is asked for
+	use("Bert@example.org", "::ffff:192.0.2.7", time.Minute)
+	use("bert@example.org", "2001:db8::5", 2*time.Minute)
+	use("bert@example.org", "", 2*time.Minute)
+	use("nobody@example.org", "192.0.2.2", time.Minute)
+	for range 2 {
+		if got := known(10); !slices.Equal(got, []string{"bert@example.org 192.0.2.7/32 1m0s", "bert@example.org 2001:db8::/64 2m0s"}) {
+			t.Error(got)
+		}
+		use("bert@example.org", "192.0.2.7", 30*time.Minute) // it is not written that often
+		d.reopen()
+	}
+	use("bert@example.org", "192.0.2.7", 2*time.Hour)
+	if got := known(1); !slices.Equal(got, []string{"bert@example.org 192.0.2.7/32 2h0m0s"}) {
+		t.Error(got)
+	}
+	for i := range 2 * account.MaxKnownNetworks {
+		use("bert@example.org", fmt.Sprint("198.51.100.", i), time.Duration(100+i)*time.Hour)
+		known(1) // writes
+	}
+	if got := known(100); len(got) != account.MaxKnownNetworks || !strings.HasPrefix(got[0], "bert@example.org 198.51.100.16/32") {
+		t.Error(got)
+	}
+	mustNil(t, d.accounts.RemoveAccount(ctx, "bert@example.org"))
+	if got := known(100); len(got) != 0 {
+		t.Error(got)
+	}
 }
 
 func suiteUses(t *testing.T, d *directories) {

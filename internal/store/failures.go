@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,7 +36,10 @@ type notes struct {
 	flushing sync.Mutex // one flush at a time, so that order is kept
 }
 
-type useKey struct{ login, appPassword string }
+type useKey struct {
+	login, appPassword string
+	network            netip.Prefix
+}
 
 func (n *notes) init() {
 	n.full = make(chan struct{}, 1)
@@ -46,7 +51,7 @@ func (d *Directory) Used(u account.Use) {
 	n := &d.notes
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	k := useKey{account.NormalizeLogin(u.Login), u.AppPassword}
+	k := useKey{account.NormalizeLogin(u.Login), u.AppPassword, account.NetworkOf(u.From)}
 	if _, known := n.uses[k]; known || len(n.uses) < maxNotes {
 		n.uses[k] = u
 	}
@@ -134,11 +139,51 @@ func writeUse(c *conn, k useKey, u account.Use) error {
 	if err := c.use("UPDATE account SET last_login = max(last_login, ?) WHERE login = ?").int(at).text(k.login).exec(); err != nil {
 		return err
 	}
-	if k.appPassword == "" {
-		return nil
+	if err := writeNetwork(c, k, at); err != nil || k.appPassword == "" {
+		return err
 	}
 	return c.use("UPDATE app_password SET last_use = ?, last_address = ?, last_mechanism = ?, last_client = ? WHERE id = ? AND login = ? AND last_use <= ?").
 		int(at).text(addrText(u.From)).text(u.Mechanism).text(u.Client).text(k.appPassword).text(k.login).int(at).exec()
+}
+
+// writeNetwork notes where a login is at home, once an hour.
+func writeNetwork(c *conn, k useKey, at int64) error {
+	if !k.network.IsValid() {
+		return nil
+	}
+	err := c.use(`INSERT INTO known_network (login, network, seen) SELECT login, ?, ? FROM account WHERE login = ?
+		ON CONFLICT (login, network) DO UPDATE SET seen = excluded.seen WHERE excluded.seen >= seen + ?`).
+		text(k.network.String()).int(at).text(k.login).int(time.Hour.Microseconds()).exec()
+	if err != nil || c.Changes() == 0 {
+		return err
+	}
+	return c.use(`DELETE FROM known_network WHERE login = ?1 AND network NOT IN
+		(SELECT network FROM known_network WHERE login = ?1 ORDER BY seen DESC LIMIT ?)`).text(k.login).int(account.MaxKnownNetworks).exec()
+}
+
+// KnownNetworks implements account.Directory.
+func (d *Directory) KnownNetworks(ctx context.Context, now time.Time, most int) ([]account.KnownNetwork, error) {
+	if err := d.flush(ctx); err != nil {
+		return nil, err
+	}
+	var all []account.KnownNetwork
+	err := d.db.read(ctx, func(c *conn) error {
+		rows := c.use(`SELECT login, network, seen FROM known_network WHERE seen >= ? ORDER BY seen DESC LIMIT ?`).
+			int(micros(now.Add(-account.KnownFor))).int(int64(max(most, 0)))
+		var bad error
+		for bad == nil && rows.next() {
+			var n netip.Prefix
+			if n, bad = netip.ParsePrefix(rows.ColumnText(1)); bad == nil {
+				all = append(all, account.KnownNetwork{Login: rows.ColumnText(0), Network: n, Seen: moment(rows.ColumnInt64(2))})
+			}
+		}
+		return errors.Join(bad, rows.done())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the networks that are known with logins: %w", err)
+	}
+	slices.Reverse(all)
+	return all, nil
 }
 
 // stored is the part of a failure that nothing searches for.
@@ -214,18 +259,25 @@ func boundFailures(c *conn, now time.Time) error {
 	return nil
 }
 
-// pruneFailures deletes what is too old at now.
+// pruneFailures deletes what is too old at now, known networks too.
 func (d *Directory) pruneFailures(ctx context.Context, now time.Time) error {
 	old := false
+	before := micros(now.Add(-account.KnownFor))
 	err := d.db.read(ctx, func(c *conn) error {
-		n, err := c.use("SELECT EXISTS (SELECT 1 FROM reference WHERE at < ?)").int(micros(now.Add(-account.FailureRetention))).one()
+		n, err := c.use("SELECT EXISTS (SELECT 1 FROM reference WHERE at < ?) OR EXISTS (SELECT 1 FROM known_network WHERE seen < ?)").
+			int(micros(now.Add(-account.FailureRetention))).int(before).one()
 		old = n != 0
 		return err
 	})
 	if err != nil || !old {
 		return err
 	}
-	return d.db.write(ctx, 0, func(c *conn) error { return boundFailures(c, now) })
+	return d.db.write(ctx, 0, func(c *conn) error {
+		if err := c.use("DELETE FROM known_network WHERE seen < ?").int(before).exec(); err != nil {
+			return err
+		}
+		return boundFailures(c, now)
+	})
 }
 
 // readFailure reads at, reference, count, data.

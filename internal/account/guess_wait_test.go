@@ -1,0 +1,128 @@
+package account
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// guarded is a Checker that slows down after two wrong secrets.
+func guarded(d Directory, o GuessOptions, backends ...Backend) *Checker {
+	return NewChecker(d, key, 0, NewGuesses(o), Policy{Secrets: SecretPolicy{Cost: cheap(), Iterations: 4096}, Backends: backends})
+}
+
+// took is how long a login took, and what came of it.
+func took(t *testing.T, c *Checker, login, secret string) (time.Duration, Result) {
+	t.Helper()
+	begun := time.Now()
+	r := plainly(t, c, login, secret)
+	return time.Since(begun), r
+}
+
+// TestGuessesAtALock: a lock that a backend tells before it looks at the secret
+// looks like any rejected login, in its delay too; a proved one is no guess.
+func TestGuessesAtALock(t *testing.T) {
+	for _, proved := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			d, _ := newDirectory(t)
+			c := guarded(d, GuessOptions{Delay: 2, Ban: 100}, &other{verdict: Verdict{Cause: AccountDisabled, Proved: proved}})
+			for i := range 3 {
+				plainly(t, c, "eva@corp.example", secret(i))
+			}
+			if d, r := took(t, c, "eva@corp.example", secret(3)); r.Cause != AccountDisabled || (d > 0) == proved {
+				t.Errorf("proved %v: %+v after %v", proved, r, d)
+			}
+		})
+	}
+}
+
+// TestWaitBeforeTheCheck: a guesser waits before his secret is looked at, so that
+// silence tells him nothing; the right secret waits as long, unless it comes from
+// where its login is at home.
+func TestWaitBeforeTheCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := newDirectory(t)
+		c := guarded(d, GuessOptions{Delay: 2, Ban: 100})
+		for i, want := range []time.Duration{0, 0, 0, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, MaxGuessDelay, MaxGuessDelay} {
+			if d, r := took(t, c, "anna@example.org", secret(i)); d != want || r.Cause != WrongPassword {
+				t.Errorf("try %d: %+v after %v, want %v", i, r, d, want)
+			}
+		}
+		if d, r := took(t, c, "anna@example.org", "correct horse"); d != MaxGuessDelay || r.Cause != "" {
+			t.Errorf("the right one: %+v after %v", r, d)
+		}
+		// He hangs up instead of waiting: nothing was checked.
+		ctx, cancel := context.WithCancel(t.Context())
+		e, _ := c.Begin(ctx, "PLAIN", overTLS(), now)
+		time.AfterFunc(time.Second, cancel)
+		reads := d.reads
+		if a := e.Next(ctx, []byte("\x00anna@example.org\x00correct horse"), now); a.Result.Cause != BackendDown || d.reads != reads {
+			t.Errorf("%+v, %d look-ups", a.Result, d.reads-reads)
+		}
+	})
+}
+
+// TestBanWhileWaiting: many tries at once do not get past a ban that one of them
+// brings.
+func TestBanWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := newDirectory(t)
+		c := guarded(d, GuessOptions{Delay: 2, Ban: 5, BanTime: time.Hour})
+		for i := range 3 {
+			plainly(t, c, "anna@example.org", secret(i))
+		}
+		d.reads = 0
+		causes := make(chan Cause)
+		for i := range 10 {
+			go func() {
+				time.Sleep(time.Duration(i)) // one after the other
+				causes <- plainly(t, c, "anna@example.org", secret(3+i)).Cause
+			}()
+		}
+		count := map[Cause]int{}
+		for range 10 {
+			count[<-causes]++
+		}
+		if count[WrongPassword] != 2 || count[Slowed] != 8 || d.reads != 2 {
+			t.Errorf("%v, %d look-ups", count, d.reads)
+		}
+	})
+}
+
+// TestKnownByTheNameTyped: a backend may know a login by another name than the
+// one that people type; at home is at home by both.
+func TestKnownByTheNameTyped(t *testing.T) {
+	d, _ := newDirectory(t)
+	c := guarded(d, GuessOptions{Delay: 2, Ban: 100}, &other{verdict: Verdict{OK: true, Login: "eva@corp.example"}})
+	if r := plainly(t, c, "evi@corp.example", "as evi"); r.Login != "eva@corp.example" {
+		t.Fatalf("%+v", r)
+	}
+	for i := range 10 {
+		c.guesses.Wrong(ip4(i<<8), "evi@corp.example", secret(i), now)
+		c.guesses.Wrong(ip4(i<<8), "eva@corp.example", secret(i), now)
+	}
+	for _, login := range []string{"evi@corp.example", "eva@corp.example"} {
+		if h := c.guesses.Before(overTLS().Remote, login, now); h != (Hold{}) {
+			t.Errorf("%s at home: %+v", login, h)
+		}
+		if h := c.guesses.Before(ip4(99<<8), login, now); h.Delay == 0 {
+			t.Errorf("%s, a stranger: %+v", login, h)
+		}
+	}
+}
+
+// TestKnow: what was kept over a restart makes a network known.
+func TestKnow(t *testing.T) {
+	g := NewGuesses(someOptions())
+	g.Know(KnownNetwork{"anna@example.org", NetworkOf(ip4(7)), midday()})
+	for i := range 50 {
+		g.Wrong(ip4(i<<8|1<<16), "anna@example.org", secret(i), midday())
+	}
+	if h := g.Before(ip4(7), "Anna@example.org", midday()); h != (Hold{}) {
+		t.Errorf("at home: %+v", h)
+	}
+	if h := g.Before(ip4(8), "anna@example.org", midday()); h.Delay != MaxGuessDelay {
+		t.Errorf("next door: %+v", h)
+	}
+}
