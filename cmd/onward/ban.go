@@ -13,7 +13,8 @@ type banCmd struct {
 }
 
 func (*banCmd) Help() string {
-	return "A network from which many different wrong passwords came is refused for a while. The running server keeps the list in its memory."
+	return "A network is refused for a while on the ports for users after many different wrong passwords, and on the ports where it did so " +
+		"after sessions that ended in errors. The running server keeps the list in its memory."
 }
 
 func (*banCmd) Examples() []string {
@@ -35,14 +36,22 @@ func (*banListCmd) Run(p *program) error {
 		p.out.objects(list)
 		return nil
 	}
-	t := newTable("NETWORK", "WHY", "SINCE", "UNTIL", "TRIES", "SECRETS", "LOGINS")
+	t := newTable("NETWORK", "PORTS FOR", "WHY", "SINCE", "UNTIL", "TRIES", "SECRETS", "LOGINS")
 	for _, b := range list {
-		t.add(cell{b.Network.String(), inkRed}, plain(b.Why), plain(moment(b.Since, false)),
+		t.add(cell{b.Network.String(), inkRed}, plain(string(b.Ports)), plain(b.Why), plain(moment(b.Since, false)),
 			plain(moment(b.Until, false)+" ("+span(b.Until, time.Now())+")"),
-			plain(strconv.Itoa(b.Tries)), plain(strconv.Itoa(b.Secrets)), plain(strconv.Itoa(b.Logins)))
+			plain(strconv.Itoa(b.Tries)), plain(numberOrNone(b.Secrets)), plain(numberOrNone(b.Logins)))
 	}
 	p.out.table(t, "No network is refused.")
 	return nil
+}
+
+// numberOrNone leaves out what does not apply.
+func numberOrNone(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
 }
 
 type banRemoveCmd struct {
@@ -51,7 +60,8 @@ type banRemoveCmd struct {
 }
 
 func (*banRemoveCmd) Help() string {
-	return "What was counted against the network is forgotten too. To keep one from being refused ever, set login.guesses.exempt."
+	return "What was counted against the network is forgotten too. To keep one from being refused ever, set login.guesses.exempt or, " +
+		"for errors as well, limits.known."
 }
 
 func (*banRemoveCmd) Examples() []string {

@@ -214,7 +214,11 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 		}
 	case r.Cause == BackendDown || r.Cause == AccountDisabled && !r.Unproved: // no secret was wrong
 	default:
-		c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now)
+		hold := c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now)
+		if until := hold.Until; !until.IsZero() {
+			a.policy.Log.Warn("too many wrong logins: the network is refused on the ports for users; let it in with: onward ban remove",
+				"remote", a.client.Remote.String(), "until", until)
+		}
 	}
 	return r
 }

@@ -68,15 +68,27 @@ func (h *Hold) join(delay time.Duration, until time.Time) {
 	}
 }
 
+// Ports are those on which a network is refused.
+type Ports string
+
+// The ports; who is refused on those for users may still bring mail.
+const (
+	PortsForUsers Ports = "users" // submission, with and without implicit TLS
+	PortsForMail  Ports = "mail"  // SMTP between servers
+)
+
 // Ban is a network that is refused.
 type Ban struct {
 	Network netip.Prefix `json:"network"`
+	Ports   Ports        `json:"ports"`
 	Why     string       `json:"why"`
 	Since   time.Time    `json:"since"`
 	Until   time.Time    `json:"until"`
-	Tries   int          `json:"tries"`   // wrong secrets, the same ones again included
-	Secrets int          `json:"secrets"` // different ones
-	Logins  int          `json:"logins"`  // different names
+	// Tries are wrong secrets, the same ones again included, or sessions that ended
+	// in errors. Secrets and Logins are the different ones of wrong logins.
+	Tries   int `json:"tries"`
+	Secrets int `json:"secrets,omitempty"`
+	Logins  int `json:"logins,omitempty"`
 }
 
 // Guesses tells those who guess at secrets from those who have an old one: it
@@ -443,7 +455,7 @@ func (g *Guesses) Bans(now time.Time) []Ban {
 			g.suspect(n, now) // it is over, and Lift shall not find it
 			continue
 		}
-		list = append(list, Ban{n, s.why, s.since, s.until, s.tries, s.secrets.total, s.logins.total})
+		list = append(list, Ban{n, PortsForUsers, s.why, s.since, s.until, s.tries, s.secrets.total, s.logins.total})
 	}
 	slices.SortFunc(list, func(a, b Ban) int {
 		if c := b.Since.Compare(a.Since); c != 0 {

@@ -46,7 +46,7 @@ func TestGuesserIsSlowedThenBanned(t *testing.T) {
 		t.Errorf("a new connection: %+v", h)
 	}
 	bans := g.Bans(now)
-	if len(bans) != 1 || bans[0] != (Ban{netip.MustParsePrefix("192.0.2.1/32"), "20 different wrong secrets", now, until, 20, 20, 1}) {
+	if len(bans) != 1 || bans[0] != (Ban{netip.MustParsePrefix("192.0.2.1/32"), PortsForUsers, "20 different wrong secrets", now, until, 20, 20, 1}) {
 		t.Errorf("bans: %+v", bans)
 	}
 	if h := g.Before(netip.MustParseAddr("192.0.2.2"), "", now); h != (Hold{}) {

@@ -9,8 +9,8 @@ import (
 	"github.com/onwardmail/onward/internal/account"
 )
 
-// Banner knows the networks that are refused because of wrong logins. A
-// running server's account.Guesses is one.
+// Banner knows the networks that are refused for what they did: wrong logins, or
+// sessions that ended in errors.
 type Banner interface {
 	// Bans lists those refused at a time.
 	Bans(now time.Time) []account.Ban

@@ -38,7 +38,7 @@ func (s *Server) openControl() error {
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), Secrets: s.secrets, Settle: s.checker.Settle, Random: rand.Reader,
 		Backends: s.loginBackends,
 		Runner:   running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
-		Usage: s.usage, Limits: s.sendingLimits, Bans: s.guesses,
+		Usage: s.usage, Limits: s.sendingLimits, Bans: bans{s.guesses, s.smtpd},
 	})
 	return nil
 }

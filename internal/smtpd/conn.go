@@ -68,14 +68,14 @@ type Conn struct {
 	ended    atomic.Bool // the login has ended: close
 	waiting  atomic.Bool // for the client
 	loggedIn atomic.Pointer[transaction.Identity]
-	spoke    atomic.Bool   // a line has come
-	moved    atomic.Int64  // when the client last got ahead, in Unix nanoseconds
-	gained   int           // octets of content since then
-	pause    time.Duration // before the greeting
-	known    bool          // no stranger
-	strike   func()        // the session ended because of the client's errors; nil: nobody remembers
-	counted  bool          // left has been called; guarded by the server's mu
-	left     func()        // the connection is about to be closed; nil: nobody counts
+	spoke    atomic.Bool      // a line has come
+	moved    atomic.Int64     // when the client last got ahead, in Unix nanoseconds
+	gained   int              // octets of content since then
+	pause    time.Duration    // before the greeting
+	known    bool             // no stranger
+	strike   func(why string) // the session ended because of the client's errors; nil: nobody remembers
+	counted  bool             // left has been called; guarded by the server's mu
+	left     func()           // the connection is about to be closed; nil: nobody counts
 }
 
 // Why reading ends.
@@ -129,8 +129,8 @@ func (c *Conn) serve(ctx context.Context) {
 		case StartTLS:
 			next, err = c.startTLS()
 		case Close:
-			if c.session.struck && c.strike != nil {
-				c.strike() // before the client can be back
+			if c.session.struck != "" && c.strike != nil {
+				c.strike(c.session.struck) // before the client can be back
 			}
 			quit := len(next.Replies) == 1 && next.Replies[0].Code() == 221
 			c.lastFlush()

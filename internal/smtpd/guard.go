@@ -3,6 +3,7 @@ package smtpd
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,8 +35,21 @@ type place struct {
 
 // strike is what an address has earned by errors.
 type strike struct {
-	times int
-	until time.Time
+	times        int
+	since, until time.Time
+	why          string // the name of the reply that ended the session
+}
+
+// Block is an address that is refused because sessions of it ended in errors.
+type Block struct {
+	Network netip.Prefix // IPv4 /32, IPv6 /64
+	// Users says that it is refused on the ports for users, else on the others.
+	Users bool
+	// Why is the name of the reply that the last such session ended with, such as
+	// "too-many-errors".
+	Why          string
+	Since, Until time.Time
+	Times        int // so far
 }
 
 // bucket holds what is left of a rate: tokens come back with time.
@@ -64,7 +78,7 @@ func newGuard() *guard {
 // strike notes that a session ended because of errors; first is how long that
 // keeps the address out the first time. The address is a stranger again: whoever
 // spoke before the greeting is not let off the pause for having been here.
-func (g *guard) strike(p place, first time.Duration, now time.Time) {
+func (g *guard) strike(p place, why string, first time.Duration, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.seenLast, p.client)
@@ -76,6 +90,7 @@ func (g *guard) strike(p place, first time.Duration, now time.Time) {
 		s = strike{}
 	}
 	s.times++
+	s.since, s.why = now, why
 	s.until = now.Add(min(first<<min(s.times-1, 16), longestBlock))
 	makeRoom(g.blocked, func(s strike) bool { return now.Sub(s.until) > strikesFade })
 	g.blocked[p] = s
@@ -86,6 +101,39 @@ func (g *guard) blockedFor(p place, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return max(g.blocked[p].until.Sub(now), 0)
+}
+
+// blocks lists the addresses that are refused, those last refused first.
+func (g *guard) blocks(now time.Time) []Block {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var list []Block
+	for p, s := range g.blocked {
+		if s.until.After(now) {
+			list = append(list, Block{p.client, p.users, s.why, s.since, s.until, s.times})
+		}
+	}
+	slices.SortFunc(list, func(a, b Block) int {
+		if c := b.Since.Compare(a.Since); c != 0 {
+			return c
+		}
+		return a.Network.Compare(b.Network)
+	})
+	return list
+}
+
+// unblock lets an address in again, on all ports, as if it had done nothing. It
+// reports whether it was refused.
+func (g *guard) unblock(client netip.Prefix, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	found := false
+	for _, users := range []bool{false, true} {
+		p := place{client, users}
+		found = found || g.blocked[p].until.After(now)
+		delete(g.blocked, p)
+	}
+	return found
 }
 
 // connect takes one connection from what an address may open in a minute, and

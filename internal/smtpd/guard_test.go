@@ -22,7 +22,7 @@ func TestStrikes(t *testing.T) {
 	bad, other := at("192.0.2.1/32"), at("192.0.2.2/32")
 	want := []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 40 * time.Minute, time.Hour, time.Hour}
 	for i, w := range want {
-		g.strike(bad, 5*time.Minute, now)
+		g.strike(bad, "too-many-errors", 5*time.Minute, now)
 		if got := g.blockedFor(bad, now); got != w {
 			t.Errorf("strike %d: %v and not %v", i+1, got, w)
 		}
@@ -34,10 +34,21 @@ func TestStrikes(t *testing.T) {
 		t.Error("somebody is refused who should not be")
 	}
 	now = now.Add(strikesFade + time.Second)
-	if g.strike(bad, time.Minute, now); g.blockedFor(bad, now) != time.Minute {
+	if g.strike(bad, "too-many-errors", time.Minute, now); g.blockedFor(bad, now) != time.Minute {
 		t.Error("strikes do not fade")
 	}
-	if g.strike(other, 0, now); g.blockedFor(other, now) != 0 {
+	one := Block{Network: bad.client, Why: "too-many-errors", Since: now, Until: now.Add(time.Minute), Times: 1}
+	g.strike(users, "spoke-first", time.Minute, now.Add(time.Second))
+	if got := g.blocks(now.Add(30 * time.Second)); len(got) != 2 || got[1] != one || !got[0].Users || got[0].Why != "spoke-first" {
+		t.Errorf("%+v", got)
+	}
+	if got := g.blocks(now.Add(time.Minute)); len(got) != 1 || !got[0].Users {
+		t.Errorf("one is over: %+v", got)
+	}
+	if !g.unblock(bad.client, now) || g.unblock(bad.client, now) || len(g.blocks(now)) != 0 || g.blockedFor(users, now) != 0 {
+		t.Error("unblock lets in on all ports, once")
+	}
+	if g.strike(other, "too-many-errors", 0, now); g.blockedFor(other, now) != 0 {
 		t.Error("0 blocks")
 	}
 }
@@ -67,7 +78,7 @@ func TestTablesAreBounded(t *testing.T) {
 	for i := range maxTracked + 5000 {
 		a := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
 		p := place{netip.PrefixFrom(a, 64), false}
-		g.strike(p, time.Minute, now)
+		g.strike(p, "too-many-errors", time.Minute, now)
 		g.connect(p, 10, now)
 		g.stranger(p.client, now)
 	}
@@ -88,7 +99,7 @@ func TestStrangerAgain(t *testing.T) {
 		}
 	}
 	now = now.Add(41 * 24 * time.Hour)
-	g.strike(p, 0, now)
+	g.strike(p, "too-many-errors", 0, now)
 	if !g.stranger(p.client, now) {
 		t.Error("who was sent away for errors is no stranger")
 	}

@@ -205,7 +205,7 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 		c.session.sent = func() { s.guard.sent(client) }
 		c.left = func() { s.leave(c) }
 		if !known {
-			c.strike = func() { s.guard.strike(at, o.BlockTime, time.Now()) }
+			c.strike = func(why string) { s.guard.strike(at, why, o.BlockTime, time.Now()) }
 			c.session.pace = func() time.Duration { return s.guard.mail(at, o.MailRate, time.Now()) }
 			if o.GreetPause > 0 && s.guard.stranger(client, now) {
 				c.pause = o.GreetPause
@@ -223,6 +223,14 @@ func (s *Server) admit(nc net.Conn, p Profile) *Conn {
 	s.turnAway(nc, p, no)
 	return nil
 }
+
+// Blocks lists the addresses that are refused now because sessions of them ended
+// in errors, those last refused first.
+func (s *Server) Blocks() []Block { return s.guard.blocks(time.Now()) }
+
+// Unblock lets an address in again, by its network as Blocks names it. It reports
+// whether it was refused.
+func (s *Server) Unblock(network netip.Prefix) bool { return s.guard.unblock(network, time.Now()) }
 
 // open is how many connections count; s.mu is held.
 func (s *Server) open() int { return len(s.conns) - s.leaving - s.gone }

@@ -67,16 +67,16 @@ type Session struct {
 	origin  netip.Addr // whom the connection came from, whatever XCLIENT says later
 
 	stage    stage
-	turned   bool // the greeting was a refusal
-	opened   bool // Handler.Connect has been called, and Close has not
-	spoken   bool // a command has been read
-	errors   int  // 5xx since the last message that was accepted
-	failures int  // rejected logins
-	mails    int  // MAIL commands, whatever became of them
-	idle     int  // what has moved nothing, since the last message that was accepted
-	surplus  int  // recipients beyond the limit, since the last message that was accepted
-	praised  bool // sent has been called
-	struck   bool // it ended because of the client's errors
+	turned   bool   // the greeting was a refusal
+	opened   bool   // Handler.Connect has been called, and Close has not
+	spoken   bool   // a command has been read
+	errors   int    // 5xx since the last message that was accepted
+	failures int    // rejected logins
+	mails    int    // MAIL commands, whatever became of them
+	idle     int    // what has moved nothing, since the last message that was accepted
+	surplus  int    // recipients beyond the limit, since the last message that was accepted
+	praised  bool   // sent has been called
+	struck   string // the name of the reply, if it ended because of the client's errors
 
 	exchange *exchange // of AUTH, that is under way
 
@@ -243,7 +243,7 @@ func (s *Session) bye(replies ...reply.Reply) Next {
 	for _, r := range replies {
 		switch r.Name() {
 		case "too-many-errors", "http-refused", "spoke-first": // not rejected logins: a phone with an old password is no stranger, and guesses are counted elsewhere
-			s.struck = true
+			s.struck = r.Name()
 		}
 	}
 	s.abort()
