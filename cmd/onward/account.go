@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/control"
@@ -23,6 +20,7 @@ type accountCmd struct {
 	Disable      accountDisableCmd `cmd:"" help:"Let an account log in no more."`
 	Enable       accountEnableCmd  `cmd:"" help:"Let a disabled account log in again."`
 	List         accountListCmd    `cmd:"" help:"List accounts."`
+	Show         accountShowCmd    `cmd:"" help:"Show one account."`
 	Remove       accountRemoveCmd  `cmd:"" help:"Remove an account with its app passwords."`
 	Failures     failuresCmd       `cmd:"" help:"List rejected logins with their true causes."`
 	Limits       accountLimitsCmd  `cmd:"" help:"Show or change what an account may send."`
@@ -105,19 +103,12 @@ func (p *program) secretLine(most int64) (string, error) {
 
 // askPassword asks for a password twice on the terminal.
 func (p *program) askPassword(login string) (string, error) {
-	in, ok := p.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return "", &control.Error{Kind: control.Invalid, Message: "there is no terminal to ask for the password on; give it with --password-stdin"}
-	}
 	var typed [2]string
 	for i, prompt := range []string{"New password of " + login + ": ", "Once more: "} {
-		fmt.Fprint(p.stderr, prompt)
-		text, err := term.ReadPassword(int(in.Fd()))
-		fmt.Fprintln(p.stderr)
-		if err != nil {
-			return "", fmt.Errorf("read the password: %w", err)
+		var err error
+		if typed[i], err = p.typePassword(prompt); err != nil {
+			return "", err
 		}
-		typed[i] = string(text)
 	}
 	switch {
 	case typed[0] != typed[1]:
@@ -264,7 +255,12 @@ func (*appPasswordCmd) Examples() []string {
 }
 
 type appPasswordAddCmd struct {
-	Login   string `arg:"" help:"The login."`
+	Login string `arg:"" help:"The login."`
+	appPasswordFlags
+}
+
+// appPasswordFlags say what a new app password is.
+type appPasswordFlags struct {
 	Name    string `required:"" placeholder:"NAME" help:"What tells it from others: the device or program."`
 	Expires string `placeholder:"WHEN" help:"90d, 12h, a date such as 2027-01-31 (to the end of that day), or never. Default: never."`
 	scopeFlags
@@ -337,7 +333,7 @@ func (c *appPasswordListCmd) Run(p *program) error {
 		used, from := lastUse(&a.AppPassword)
 		t.add(plain(a.ID), state, plain(expiry(a.Expires)), plain(used), plain(from), plain(a.Name), plain(strings.TrimPrefix(bounds(&a.AppPassword), "bound to ")))
 	}
-	p.out.table(t, "There are no app passwords. Make one: onward account app-password add "+c.Login+" --name phone")
+	p.out.table(t, "There are no app passwords. Make one: "+p.command("app-password add", c.Login)+" --name phone")
 	return nil
 }
 

@@ -28,7 +28,8 @@ type commands struct {
 	Domain  domainCmd  `cmd:"" group:"manage" help:"The domains that we receive mail for."`
 	Address addressCmd `cmd:"" group:"manage" help:"What each address does: forward, moved, mailbox, refused."`
 	Account accountCmd `cmd:"" group:"manage" help:"Who may log in, and by which passwords."`
-	Ban     banCmd     `cmd:"" group:"manage" help:"Networks that are refused because of wrong logins."`
+	My      myCmd      `cmd:"" group:"manage" help:"An account of your own: passwords, rejected logins, limits."`
+	Ban     banCmd     `cmd:"" group:"manage" help:"Networks that are refused because of wrong logins or errors."`
 
 	Queue    queueCmd    `cmd:"" group:"mail" help:"What waits to be delivered."`
 	Log      logCmd      `cmd:"" group:"mail" help:"What happened to a message or an address."`
@@ -69,6 +70,7 @@ type program struct {
 	stdin  io.Reader
 	out    *printer
 	stderr io.Writer
+	owner  *owner // who manages his own account; nil: an administrator asks
 }
 
 // run is main without the process: it returns the exit status.

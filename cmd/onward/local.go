@@ -40,12 +40,21 @@ func (p *program) connect() (*control.Conn, error) {
 
 // ask carries out one operation.
 func ask[Q, R any](p *program, o control.Operation[Q, R], request Q) (R, error) {
-	c, err := p.connect()
+	connect := p.connect
+	if p.owner != nil {
+		connect = p.connectOwner
+	}
+	c, err := connect()
 	if err != nil {
 		var none R
 		return none, err
 	}
-	result, err := o.Call(p.ctx, c, request)
+	var result R
+	if p.owner != nil {
+		result, err = o.CallAs(p.ctx, c, p.owner.login, p.owner.password, request)
+	} else {
+		result, err = o.Call(p.ctx, c, request)
+	}
 	if closing := c.Close(); err == nil && closing != nil {
 		err = closing
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"strconv"
 
+	"github.com/onwardmail/onward/internal/account"
 	"github.com/onwardmail/onward/internal/control"
 )
 
@@ -45,7 +46,10 @@ func who(f control.LoginFailure) string {
 }
 
 func remote(f control.LoginFailure) string {
-	if !f.Remote.IsValid() {
+	switch {
+	case f.Service == account.ServiceOwn:
+		return "this machine, as " + f.Client
+	case !f.Remote.IsValid():
 		return ""
 	}
 	return f.Remote.String()
@@ -85,7 +89,11 @@ func (c *explainLoginCmd) Run(p *program) error {
 	if tls == "" {
 		tls = "in clear"
 	}
-	v.add("by", plain(f.Service+", "+f.Mechanism+", "+tls))
+	if f.Service == account.ServiceOwn {
+		v.add("by", plain(f.Service))
+	} else {
+		v.add("by", plain(f.Service+", "+f.Mechanism+", "+tls))
+	}
 	p.out.fields(v)
 	return nil
 }

@@ -134,7 +134,12 @@ func readSize(text string) (int64, error) {
 type appPasswordScopeCmd struct {
 	Login string `arg:"" help:"The login."`
 	Which string `arg:"" optional:"" help:"The id or name of an app password; without it all are shown."`
-	Clear bool   `help:"First take away all that it is bound to; what else is given binds it anew."`
+	scopeChange
+}
+
+// scopeChange says what an app password is bound to from now on.
+type scopeChange struct {
+	Clear bool `help:"First take away all that it is bound to; what else is given binds it anew."`
 	scopeFlags
 }
 
@@ -151,7 +156,7 @@ func (c *appPasswordScopeCmd) Run(p *program) error {
 		return c.show(p)
 	}
 	if c.Which == "" {
-		return &control.Error{Kind: control.Invalid, Message: "name the app password that is to be bound; see them with: onward account app-password list " + c.Login}
+		return &control.Error{Kind: control.Invalid, Message: "name the app password that is to be bound; see them with: " + p.command("app-password list", c.Login)}
 	}
 	scope, err := c.scope()
 	if err != nil {
@@ -181,7 +186,7 @@ func (c *appPasswordScopeCmd) show(p *program) error {
 		}
 	}
 	if c.Which != "" && len(shown) == 0 {
-		return &control.Error{Kind: control.NotFound, Message: fmt.Sprintf("%s has no app password with the id or name %q; see those it has with: onward account app-password list %s", c.Login, c.Which, c.Login)}
+		return &control.Error{Kind: control.NotFound, Message: fmt.Sprintf("%s has no app password with the id or name %q; see those it has with: %s", c.Login, c.Which, p.command("app-password list", c.Login))}
 	}
 	if p.JSON {
 		p.out.objects(shown)
@@ -191,7 +196,7 @@ func (c *appPasswordScopeCmd) show(p *program) error {
 	for _, a := range shown {
 		t.add(plain(a.ID), plain(a.Name), plain(bounds(&a.AppPassword)))
 	}
-	p.out.table(t, "There are no app passwords. Make one: onward account app-password add "+c.Login+" --name phone")
+	p.out.table(t, "There are no app passwords. Make one: "+p.command("app-password add", c.Login)+" --name phone")
 	return nil
 }
 
@@ -241,7 +246,12 @@ func lastUse(a *account.AppPassword) (used, from string) {
 }
 
 type accountSetCmd struct {
-	Login             string `arg:"" help:"The login."`
+	Login string `arg:"" help:"The login."`
+	settingFlags
+}
+
+// settingFlags are the settings of an account.
+type settingFlags struct {
 	AppOnly           string `enum:",on,off" default:"" placeholder:"on|off" help:"Whether programs need an app password, and the main password is for its owner only."`
 	Language          string `placeholder:"LANG" help:"The language of notices to its owner: en, de, es, fr or ja; server for the server's."`
 	Certificate       string `placeholder:"FILE" help:"A PEM file with a client certificate that may log in (EXTERNAL)."`

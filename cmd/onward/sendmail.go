@@ -198,7 +198,7 @@ func (m *submission) send(p *program) (int, error) {
 // open to every user of this machine.
 func (p *program) connectLocal(c *config.Config) (*control.Conn, error) {
 	if c.Listen.Sendmail != "" && os.Geteuid() != 0 {
-		if conn, err := control.DialSubmissions(c.Listen.Sendmail); err == nil {
+		if conn, err := control.DialAll(c.Listen.Sendmail); err == nil {
 			return conn, nil
 		}
 	}

@@ -12,7 +12,12 @@ import (
 )
 
 type accountLimitsCmd struct {
-	Login       string `arg:"" help:"The login."`
+	Login string `arg:"" help:"The login."`
+	limitFlags
+}
+
+// limitFlags are sending limits, and whose they are.
+type limitFlags struct {
 	AppPassword string `placeholder:"WHICH" help:"Of one of its app passwords, by id or name, instead of the account as a whole. They hold besides those of the account."`
 
 	MessagesHour     string `placeholder:"N" help:"Messages an hour: a number, none, or default."`
@@ -191,7 +196,7 @@ func (p *program) addAlarm(f *fields, u control.CredentialUsage) {
 	default:
 		return
 	}
-	f.add("if all is well", plain("onward account app-password resume "+u.Login+" "+u.Credential))
+	f.add("if all is well", plain(p.command("app-password resume", u.Login)+" "+u.Credential))
 }
 
 // alarmWords says an alarm in the language of explanations; what is none of ours

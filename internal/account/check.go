@@ -164,6 +164,7 @@ type attempt struct {
 	client Client
 	now    time.Time
 	login  string // in normal form
+	own    bool   // only the main password will do, and it will in any case: see Owner
 
 	acc *Account
 	// app is the app password whose secret was right, nil for anything else.
@@ -196,7 +197,7 @@ func (a *attempt) admit() Cause {
 		}
 	}
 	switch {
-	case a.credential == CredentialMain && a.acc.AppOnly:
+	case a.credential == CredentialMain && a.acc.AppOnly && !a.own:
 		return AppPasswordRequired
 	case a.acc.Disabled:
 		return AccountDisabled
@@ -222,6 +223,9 @@ func (c *Checker) settle(a *attempt, cause Cause) Result {
 // password checks what PLAIN and LOGIN give: an app password or the main one.
 func (c *Checker) password(ctx context.Context, a *attempt) Result {
 	canonical, appID, isApp := parseAppPassword(a.cred.Secret)
+	if a.own {
+		appID, isApp = "", false
+	}
 	acc, app, err := c.directory.Login(ctx, a.login, appID)
 	if err != nil {
 		return c.down(a, fmt.Errorf("look up the login: %w", err))

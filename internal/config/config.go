@@ -56,6 +56,7 @@ type Listen struct {
 	Proxied     []string       // those of the addresses above where every connection begins with a header of the PROXY protocol
 	Proxies     []netip.Prefix // who may connect there
 	Sendmail    string         // path of a socket where every user of this machine may submit; empty: none
+	Accounts    string         // path of a socket where every user of this machine manages an account of his own; empty: none
 }
 
 // Web says how people reach the pages.

@@ -201,6 +201,8 @@ type ExplainLoginRequest struct {
 	// Reference is what the client was given with its 535.
 	Reference string `json:"reference"`
 	Lang      string `json:"lang,omitempty"`
+	// login is the only account whose failures may be seen, "" for all.
+	login string
 }
 
 // LoginFailure is a failed login with its true cause, explained.
@@ -244,6 +246,9 @@ func (s *Service) ExplainLogin(ctx context.Context, q ExplainLoginRequest) (Logi
 	}
 	s.opt.Settle(ctx)
 	f, err := s.opt.Accounts.Failure(ctx, reference)
+	if err == nil && q.login != "" && f.Login != q.login {
+		err = account.ErrNotFound // it is none of his business whether it is there
+	}
 	switch {
 	case errors.Is(err, account.ErrNotFound):
 		return LoginFailure{}, fail(NotFound, "no failed login has the reference %s; it may be older than %d days, or mistyped; see recent ones with: onward account failures",

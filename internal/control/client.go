@@ -79,9 +79,9 @@ func Dial(dir string) (*Conn, error) {
 // process.
 func Local(s *Service) *Conn { return &Conn{service: s} }
 
-// DialSubmissions connects to a socket of [ListenSubmissions]; only Submit can
-// be asked for there.
-func DialSubmissions(path string) (*Conn, error) {
+// DialAll connects to a socket of [ListenAll]; only Submit can be asked for
+// there, or only what owners of accounts may ask for.
+func DialAll(path string) (*Conn, error) {
 	c, err := dialPath(path, filepath.Dir(path))
 	if errors.Is(err, errNobody) {
 		return nil, fail(Unavailable, "no server listens on %s; start it with: onward serve", path)

@@ -25,6 +25,7 @@ package control
 import (
 	"context"
 	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,12 +74,16 @@ type Options struct {
 	Secrets func() account.SecretPolicy
 	// Settle waits until all failed logins have been noted; nil: they have.
 	Settle func(ctx context.Context)
+	// Owner checks who wants to manage an account of his own; nil: nobody may.
+	Owner Verifier
 	// Random is a source of random octets that never fails: crypto/rand.Reader.
 	Random io.Reader
 	// Runner is nil when no server is running.
 	Runner Runner
 	// Bans is nil when no server is running.
 	Bans Banner
+	// Log hears what owners do with their accounts; nil: nobody does.
+	Log *slog.Logger
 	// Version of the program, for Status.
 	Version string
 }
@@ -91,6 +96,8 @@ type Service struct {
 	changing sync.Mutex
 	// accounts is held while an account is read and then changed.
 	accounts sync.Mutex
+	// tries are the wrong passwords of users who want to manage accounts of their own.
+	tries    tries
 	sessions atomic.Int64
 }
 
@@ -98,6 +105,9 @@ type Service struct {
 func New(opt Options) *Service {
 	if opt.Secrets == nil {
 		opt.Secrets = func() account.SecretPolicy { return account.SecretPolicy{} }
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	if opt.Settle == nil {
 		opt.Settle = func(context.Context) {}

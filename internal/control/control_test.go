@@ -556,7 +556,7 @@ func TestOpenSocketTakesMailOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "open.sock")
-	l, err := control.ListenSubmissions(path)
+	l, err := control.ListenAll(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -566,7 +566,7 @@ func TestOpenSocketTakesMailOnly(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.service.ServeSubmissions(ctx, l, nil) }()
-	c, err := control.DialSubmissions(path)
+	c, err := control.DialAll(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -582,7 +582,7 @@ func TestOpenSocketTakesMailOnly(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if _, err := control.DialSubmissions(path); control.KindOf(err) != control.Unavailable {
+	if _, err := control.DialAll(path); control.KindOf(err) != control.Unavailable {
 		t.Errorf("after the end dialling gives %v", err)
 	}
 }

@@ -54,17 +54,22 @@ func actor(ctx context.Context) string {
 // finish for some seconds, and closes l. It returns an error only if the
 // socket fails before that.
 func (s *Service) Serve(ctx context.Context, l net.Listener, log *slog.Logger) error {
-	h := &handler{service: s, allowed: allowed, entries: make(map[string]entry)}
-	for _, e := range entries() {
-		h.entries[e.name] = e
-	}
+	h := &handler{service: s, allowed: allowed, entries: table(append(entries(), ownEntries()...)), submits: true}
 	return h.serve(ctx, l, log)
+}
+
+func table(list []entry) map[string]entry {
+	t := make(map[string]entry, len(list))
+	for _, e := range list {
+		t[e.name] = e
+	}
+	return t
 }
 
 // ServeSubmissions is Serve for every user of this machine and for nothing but
 // submissions. Who submits is noted with the message.
 func (s *Service) ServeSubmissions(ctx context.Context, l net.Listener, log *slog.Logger) error {
-	h := &handler{service: s, allowed: func(int) bool { return true }}
+	h := &handler{service: s, allowed: func(int) bool { return true }, submits: true}
 	return h.serve(ctx, l, log)
 }
 
@@ -106,6 +111,7 @@ type handler struct {
 	log     *slog.Logger
 	allowed func(uid int) bool
 	entries map[string]entry
+	submits bool
 }
 
 // ServeHTTP checks who asks, finds the operation and answers.
@@ -120,7 +126,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !h.allowed(peer.uid):
 		h.log.Warn("a user without the right tried the control socket", "uid", peer.uid, "operation", name)
 		h.answer(w, nil, fail(Refused, "uid %d may not manage this server: only root and the user that it runs as may", peer.uid))
-	case !ok || h.entries[name].serve == nil && name != submitName:
+	case !ok || h.entries[name].serve == nil && !(name == submitName && h.submits):
 		h.answer(w, nil, fail(Invalid, "the server has no operation %q; it may be of another version than this program", name))
 	case r.Method != http.MethodPost:
 		h.answer(w, nil, fail(Invalid, "operations are called with POST, not %s", r.Method))

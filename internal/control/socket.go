@@ -39,10 +39,10 @@ func reach(path string, f func(path string) error) error {
 // behind by a process that died; it is removed, unless somebody answers.
 func Listen(dir string) (net.Listener, error) { return listen(dir, SocketFile, 0o600) }
 
-// ListenSubmissions opens a socket at path on which every user of this machine
-// may submit; see Service.ServeSubmissions. One that was left behind is
+// ListenAll opens a socket at path for every user of this machine; see
+// Service.ServeSubmissions and Service.ServeOwners. One that was left behind is
 // removed, unless somebody answers.
-func ListenSubmissions(path string) (net.Listener, error) {
+func ListenAll(path string) (net.Listener, error) {
 	return listen(filepath.Dir(path), filepath.Base(path), 0o666)
 }
 

@@ -29,8 +29,13 @@ func (s *Server) openControl() error {
 	}
 	s.controlSocket = l
 	if path := s.config.Listen.Sendmail; path != "" {
-		if s.sendmailSocket, err = control.ListenSubmissions(path); err != nil {
+		if s.sendmailSocket, err = control.ListenAll(path); err != nil {
 			return fmt.Errorf("open the socket of listen.sendmail: %w", err)
+		}
+	}
+	if path := s.config.Listen.Accounts; path != "" {
+		if s.ownersSocket, err = control.ListenAll(path); err != nil {
+			return fmt.Errorf("open the socket of listen.accounts: %w", err)
 		}
 	}
 	s.control = control.New(control.Options{
@@ -38,7 +43,7 @@ func (s *Server) openControl() error {
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), Secrets: s.secrets, Settle: s.checker.Settle, Random: rand.Reader,
 		Backends: s.loginBackends,
 		Runner:   running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
-		Usage: s.usage, Limits: s.sendingLimits, Bans: bans{s.guesses, s.smtpd},
+		Usage: s.usage, Limits: s.sendingLimits, Bans: bans{s.guesses, s.smtpd}, Owner: s.checker.Owner, Log: s.log,
 	})
 	return nil
 }
@@ -114,15 +119,24 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	undo = append(undo, d.Close)
 	resolver := &recipient.Resolver{Directory: d, Postmaster: postmaster(c), Hostname: hostDomain(c)}
 	low := watchDisk(c.Data, c.Limits.FreeDisk)
+	backends, _ := makeBackends(c, nil) // whoever asks for one hears what is wrong with it
+	undo = append(undo, func() error { closeBackends(backends); return nil })
+	checker := account.NewChecker(d, keys.Key(store.KeyAppPassword), 0, nil, account.Policy{Secrets: secretPolicy(c), Backends: backends})
+	undo = append(undo, func() error { // what it still has to say goes into the directory
+		ctx, cancel := context.WithTimeout(context.Background(), settlePatience)
+		defer cancel()
+		checker.Settle(ctx)
+		return nil
+	})
 	handler := intake.New(intake.Options{
 		Hostname: c.Hostname, Resolver: resolver, Accounts: d, IDs: newIDs(), Queue: shelf{q, schedule(c)},
-		Checker:   account.NewChecker(d, keys.Key(store.KeyAppPassword), 0, nil, account.Policy{Secrets: secretPolicy(c)}),
+		Checker:   checker,
 		NewBuffer: q.NewContent, DiskLow: low.isLow, Random: randomText,
 	}, settings(c))
 	return control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
 		AppPasswordKey: keys.Key(store.KeyAppPassword), Random: rand.Reader,
-		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: func(context.Context) {},
+		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: checker.Settle, Owner: checker.Owner,
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
 		Backends: func() ([]account.Backend, error) { return makeBackends(c, nil) },
 		Usage:    account.NewMeter(d, keys.Key(store.KeyLoginName)),
@@ -154,6 +168,13 @@ func (s *Server) serveControl(l net.Listener) {
 // serveSendmail serves the socket of local programs until the server closes.
 func (s *Server) serveSendmail(l net.Listener) {
 	if err := s.control.ServeSubmissions(s.ctx, l, s.log); err != nil {
+		s.fail(err)
+	}
+}
+
+// serveOwners serves the socket of owners of accounts until the server closes.
+func (s *Server) serveOwners(l net.Listener) {
+	if err := s.control.ServeOwners(s.ctx, l, s.log); err != nil {
 		s.fail(err)
 	}
 }

@@ -113,14 +113,16 @@ type Server struct {
 	controlSocket net.Listener
 	// sendmailSocket is the same for listen.sendmail; nil without it.
 	sendmailSocket net.Listener
-	certs          atomic.Pointer[[]*tls.Certificate] // at least one
-	tls            *tls.Config
-	userTLS        *tls.Config
-	external       atomic.Bool // clients on the ports of users are asked for certificates
-	checker        *account.Checker
-	guesses        *account.Guesses
-	low            *diskWatch
-	logins         atomic.Pointer[[]account.Backend] // who is asked about secrets besides ourselves
+	// ownersSocket is the same for listen.accounts.
+	ownersSocket net.Listener
+	certs        atomic.Pointer[[]*tls.Certificate] // at least one
+	tls          *tls.Config
+	userTLS      *tls.Config
+	external     atomic.Bool // clients on the ports of users are asked for certificates
+	checker      *account.Checker
+	guesses      *account.Guesses
+	low          *diskWatch
+	logins       atomic.Pointer[[]account.Backend] // who is asked about secrets besides ourselves
 
 	mu     sync.Mutex // guards config
 	config *config.Config
@@ -339,6 +341,10 @@ func (s *Server) Start() {
 		s.sendmailSocket = nil
 		s.done.Go(func() { s.serveSendmail(local) })
 	}
+	if owners := s.ownersSocket; owners != nil {
+		s.ownersSocket = nil
+		s.done.Go(func() { s.serveOwners(owners) })
+	}
 	s.done.Go(s.housekeeping)
 }
 
@@ -377,6 +383,9 @@ func (s *Server) close() {
 	}
 	if s.sendmailSocket != nil {
 		s.sendmailSocket.Close()
+	}
+	if s.ownersSocket != nil {
+		s.ownersSocket.Close()
 	}
 	for _, l := range s.listeners {
 		l.Close()
