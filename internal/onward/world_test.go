@@ -42,8 +42,8 @@ import (
 var cheap = account.Cost{Memory: 64, Passes: 1, Threads: 1}
 
 // world is the whole server with the rest of the world around it: a zone, other
-// mail servers, and a network that is in memory or, for real, on loopback. See
-// testdata/script/README.md for the files it is made of.
+// mail servers, and a network that is in memory or, for real, on loopback. What the
+// files of a script may hold stands at startHosts, startIssuer, populate and command.
 type world struct {
 	t      testing.TB
 	files  *txtar.Archive
