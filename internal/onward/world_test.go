@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -40,8 +42,8 @@ import (
 var cheap = account.Cost{Memory: 64, Passes: 1, Threads: 1}
 
 // world is the whole server with the rest of the world around it: a zone, other
-// mail servers, and a network that is in memory or, for real, on loopback. See
-// testdata/script/README.md for the files it is made of.
+// mail servers, and a network that is in memory or, for real, on loopback. What the
+// files of a script may hold stands at startHosts, startIssuer, populate and command.
 type world struct {
 	t      testing.TB
 	files  *txtar.Archive
@@ -65,6 +67,9 @@ type world struct {
 
 	// moods, if not nil, are those of the network that we deliver over.
 	moods atomic.Pointer[chance]
+
+	// noIssuer is set while the issuer of tokens answers nothing but 503.
+	noIssuer atomic.Bool
 
 	shut   chan error
 	cutCtx context.Context
@@ -183,6 +188,7 @@ func newWorld(t testing.TB, files *txtar.Archive, real bool, prepare ...func(dir
 	w.setZone("zone")
 	w.startHosts()
 	w.startMilter()
+	w.startIssuer()
 	s, err := New(context.Background(), w.options())
 	if err != nil {
 		t.Fatalf("start the server: %v", err)
@@ -549,7 +555,7 @@ func (w *world) connect(ctx context.Context, service string) (net.Conn, error) {
 //	zone FILE                         the name servers know this file from now on
 //	mx ADDRESS on|always …            a new rule of a host; "forget" drops all
 //	reload FILE [ERROR]               a new configuration; ERROR is part of what is due
-//	break addresses|directory|queue|certificate|lookup
+//	break addresses|directory|queue|certificate|lookup|issuer
 //	disk low|well
 //	shutdown                          begins; sessions that are open may go on
 //	cut                               their time is over
@@ -634,6 +640,8 @@ func (w *world) breakPart(part string) error {
 		return w.server.queue.Close()
 	case "certificate":
 		w.server.certs.Store(nil)
+	case "issuer":
+		w.noIssuer.Store(true)
 	case "lookup":
 		w.server.resolver.Directory = panicking{w.server.resolver.Directory}
 	default:
@@ -692,6 +700,63 @@ func (w *world) maildirs() map[string][]string {
 		found[box] = append(found[box], string(content))
 	}
 	return found
+}
+
+// issuerAt is where the issuer of tokens of a script with a file issuer listens.
+const issuerAt = "127.0.0.1:9000"
+
+// startIssuer starts an OpenID Connect issuer that is asked about its tokens
+// (RFC 7662), so that a script can name them in clear. Lines of the file issuer:
+//
+//	token TOKEN LOGIN [aud=AUDIENCE] [scope=SCOPE] [expired]
+//
+// It knows no other token to be active.
+func (w *world) startIssuer() {
+	if w.file("issuer") == nil {
+		return
+	}
+	known := make(map[string]map[string]any)
+	for line := range strings.Lines(w.text("issuer")) {
+		words := strings.Fields(line)
+		if len(words) < 3 || words[0] != "token" {
+			w.t.Fatalf("issuer: %q is no token", line)
+		}
+		claims := map[string]any{"active": true, "iss": "http://" + issuerAt, "email": words[2], "aud": "mail"}
+		for _, word := range words[3:] {
+			switch name, value, _ := strings.Cut(word, "="); name {
+			case "aud", "scope":
+				claims[name] = value
+			case "expired":
+				claims["exp"] = time.Now().Add(-time.Hour).Unix()
+			default:
+				w.t.Fatalf("issuer: %q is no property of a token", word)
+			}
+		}
+		known[words[1]] = claims
+	}
+	l, err := w.listen("", issuerAt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(a http.ResponseWriter, r *http.Request) {
+		var answer any = map[string]any{"active": false}
+		switch claims := known[r.FormValue("token")]; {
+		case w.noIssuer.Load():
+			a.WriteHeader(http.StatusServiceUnavailable)
+			return
+		case r.URL.Path == "/.well-known/openid-configuration":
+			answer = map[string]any{
+				"issuer": "http://" + issuerAt, "jwks_uri": "http://" + issuerAt + "/keys",
+				"introspection_endpoint": "http://" + issuerAt + "/introspect",
+			}
+		case claims != nil:
+			answer = claims
+		}
+		a.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(a).Encode(answer)
+	})}
+	go func() { _ = s.Serve(l) }()
+	w.t.Cleanup(func() { _ = s.Close() })
 }
 
 // milterAt is where the filter of a script with a file milter listens.

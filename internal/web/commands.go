@@ -27,7 +27,7 @@ func wordsOf(text string) []words {
 // command is "" if there is none.
 func firstCommand(text string) (before, command, after string) {
 	// the quotation marks of the languages; a space may stand inside of them
-	marks := [...][2]string{{"«", "»"}, {"„", "“"}, {"「", "」"}}
+	marks := [...][2]string{{"«", "»"}, {"„", "“"}, {"“", "”"}, {"「", "」"}}
 	for at := range text {
 		for _, m := range marks {
 			rest, ok := strings.CutPrefix(text[at:], m[0])
@@ -35,7 +35,7 @@ func firstCommand(text string) (before, command, after string) {
 				continue
 			}
 			quoted, after, ok := strings.Cut(rest, m[1])
-			quoted = strings.Trim(quoted, "\u00a0")
+			quoted = strings.Trim(quoted, " \u00a0\u202f")
 			if ok && strings.HasPrefix(quoted, "onward ") {
 				return text[:at], quoted, after
 			}
