@@ -81,6 +81,7 @@ func (c *explainLoginCmd) Run(p *program) error {
 	}
 	v.add("ended", plain(moment(f.AppPasswordEnd, false)))
 	v.add("when", plain(moment(f.At, true)))
+	v.add("details", plain(f.Detail))
 	if f.Count > 1 {
 		v.add("times", plain(strconv.Itoa(f.Count)))
 	}

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/onwardmail/onward/internal/address"
 )
@@ -255,8 +256,17 @@ type Directory interface {
 }
 
 // NormalizeLogin is the form of a login in which it is stored and compared:
-// lower case, without surrounding space.
-func NormalizeLogin(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+// lower case, without surrounding space, a domain of other letters as A-labels
+// (rfc5890#2.3.2.1).
+func NormalizeLogin(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		if m, err := address.ParseMailbox(s); err == nil {
+			return m.Key()
+		}
+	}
+	return s
+}
 
 // MaySend reports whether the account may use sender as reverse-path: its own
 // address, one of its identities, or the null reverse-path (rfc6409#6.1).

@@ -178,8 +178,10 @@ type attempt struct {
 // admit says what speaks against a login whose secret was right; "" if nothing
 // does. That the account is disabled comes last, because that alone is said.
 func (a *attempt) admit() Cause {
-	if a.cred.Authorize != "" && NormalizeLogin(a.cred.Authorize) != a.acc.Login {
-		return ActsAsOther // acting as another is not offered (rfc4616#2)
+	// Acting as another is not offered (rfc4616#2). Who is known to a backend by two
+	// names is no other by the one that it logged in with.
+	if as := NormalizeLogin(a.cred.Authorize); as != "" && as != a.acc.Login && as != a.login {
+		return ActsAsOther
 	}
 	if p := a.app; p != nil {
 		switch p.Status(a.now) {

@@ -317,6 +317,24 @@ func TestMaySend(t *testing.T) {
 	}
 }
 
+// TestNormalizeLogin: a login is one account's however it is written, and its
+// normal form is that of mailboxes, so that the account may send as itself.
+func TestNormalizeLogin(t *testing.T) {
+	for login, want := range map[string]string{
+		" Anna@Example.ORG ": "anna@example.org", "anna": "anna", "": "", "ANNA": "anna", "a b@example.org": "a b@example.org",
+		"Anna@Bücher.example": "anna@xn--bcher-kva.example", "anna@xn--bcher-kva.example": "anna@xn--bcher-kva.example",
+		"JÜRGEN@example.org": "jürgen@example.org", "ju\u0308rgen@example.org": "jürgen@example.org", "日本語": "日本語", "ü\xff@example.org": "ü\ufffd@example.org",
+	} {
+		got := NormalizeLogin(login)
+		if got != want || NormalizeLogin(got) != got {
+			t.Errorf("%q: %q, want %q; and once more: %q", login, got, want, NormalizeLogin(got))
+		}
+		if m, err := address.ParseMailbox(got); err == nil && m.Key() != got {
+			t.Errorf("%q: %q may not send as %q", login, got, m.Key())
+		}
+	}
+}
+
 func TestStatus(t *testing.T) {
 	for _, tt := range []struct {
 		p    AppPassword

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/xdg-go/scram"
+
+	"github.com/onwardmail/onward/internal/sasl"
 )
 
 // overTLS is a client that may use every mechanism but EXTERNAL.
@@ -239,6 +241,9 @@ func (*other) Passwords() bool          { return true }
 func (*other) Tokens() bool             { return true }
 func (o *other) Password(_ context.Context, login, password string, _ Client) (Verdict, error) {
 	if password == "right" {
+		if login == "e.berg@corp.example" {
+			login = "eva@corp.example"
+		}
 		return Verdict{OK: true, Login: login}, o.err
 	}
 	return o.verdict, o.err
@@ -262,6 +267,12 @@ func TestOtherBackends(t *testing.T) {
 	}
 	if r := plainly(t, c, "eva@corp.example", "right"); r.Login != "eva@corp.example" || d.accounts["eva@corp.example"].Backend != "corp" {
 		t.Errorf("%+v, %+v", r, d.accounts["eva@corp.example"])
+	}
+	for as, want := range map[string]Cause{"": "", "e.berg@corp.example": "", "eva@corp.example": "", "ida@corp.example": ActsAsOther} {
+		r := c.try(t, sasl.Credentials{Mechanism: "PLAIN", Login: "e.berg@corp.example", Authorize: as, Secret: "right"}, Client{})
+		if r.Cause != want || want == "" && r.Login != "eva@corp.example" {
+			t.Errorf("eva by her other name, acting as %q: %+v, want cause %q", as, r, want)
+		}
 	}
 	bearer := func(user, token string) Result {
 		e, no := c.Begin(t.Context(), "XOAUTH2", overTLS(), now)

@@ -11,6 +11,8 @@
 //   - what could not be asked is an error and never a wrong password: it is 454;
 //   - an empty password is wrong and never sent on, because to a directory it means
 //     «nobody in particular» (rfc4513#5.1.2); nor is one with control characters;
+//   - nor is a login sent on that a backend might take for another, such as one with a
+//     space: one person has one account here;
 //   - a backend vouches only for logins of the domains that it serves;
 //   - secrets and tokens cross a network by TLS only, never follow a redirection, and
 //     stand in no error and no Detail.
@@ -149,6 +151,8 @@ func (b *Backend) Password(ctx context.Context, login, password string, client a
 	switch {
 	case login == "" || strings.ContainsFunc(login, unicode.IsControl) || !whole:
 		return account.Verdict{Cause: account.UnknownUser, Detail: "the login is empty or holds control characters; the backend was not asked"}, nil
+	case strings.ContainsFunc(login, unicode.IsSpace): // directories and databases pass over spaces (rfc4518#2.6.1)
+		return account.Verdict{Cause: account.UnknownUser, Detail: "the login holds a space; the backend was not asked"}, nil
 	case password == "" || strings.IndexByte(password, 0) >= 0:
 		return account.Verdict{Cause: account.WrongPassword, Detail: "the password is empty or holds a NUL; the backend was not asked"}, nil
 	case len(password) > account.MaxPassword:

@@ -90,6 +90,8 @@ func TestNotAsked(t *testing.T) {
 		{"anna\x00@example.org", "x", account.UnknownUser},
 		{"anna\xff@example.org", "x", account.UnknownUser},
 		{" ", "x", account.UnknownUser},
+		{"anna @example.org", "x", account.UnknownUser},
+		{"an\u00a0na@example.org", "x", account.UnknownUser},
 	} {
 		v, err := b.Password(t.Context(), tt.login, tt.password, anna())
 		if err != nil || v.OK || v.Cause != tt.cause {

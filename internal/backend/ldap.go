@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -36,7 +37,8 @@ type LDAP struct {
 	// anonymous.
 	BindDN       string
 	PasswordFile string
-	// LoginAttribute has the login that the entry is for; "": the one that was given.
+	// LoginAttribute has the login that the entry is for; "": the one that was given,
+	// which is ASCII then, because a directory takes «ａnna» for «anna» (rfc4518#2.3).
 	LoginAttribute string
 	// DisabledFilter is true of entries that may not log in; it is looked at after
 	// the password was right.
@@ -130,6 +132,10 @@ func (d *directory) close() {
 const nobody = "cn=nobody-known-to-onward"
 
 func (d *directory) password(ctx context.Context, login, password string, _ account.Client) (account.Verdict, error) {
+	if d.opt.LoginAttribute == "" && !ascii(login) {
+		return account.Verdict{Cause: account.UnknownUser, Detail: "the login is not ASCII, so that the directory may take it for another; " +
+			"it was not asked; give base, filter and login_attribute"}, nil
+	}
 	if d.opt.DN != "" {
 		return d.bind(ctx, expand(d.opt.DN, login, ldap.EscapeDN), password)
 	}
@@ -145,7 +151,9 @@ func (d *directory) password(ctx context.Context, login, password string, _ acco
 	if err != nil || !v.OK {
 		return v, err
 	}
-	v.Login = d.loginOf(e, login)
+	if v.Login = d.loginOf(e, login); v.Login == "" && !ascii(login) {
+		return account.Verdict{}, cannotTell("the entry %s has no %s, so that it is not known whose the login %s is", e.DN, d.opt.LoginAttribute, printable(login))
+	}
 	if d.opt.DisabledFilter == "" {
 		return v, nil
 	}
@@ -154,6 +162,10 @@ func (d *directory) password(ctx context.Context, login, password string, _ acco
 		return v, err
 	}
 	return account.Verdict{Cause: account.AccountDisabled, Proved: true, Detail: "the directory's entry is disabled (disabled_filter)"}, nil
+}
+
+func ascii(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
 // loginOf is the login that an entry is for: the one that was given, if the

@@ -117,6 +117,54 @@ func TestEscaping(t *testing.T) {
 	})
 }
 
+// TestOtherLetters: a directory takes «ａnna», in wide letters, for «anna»
+// (rfc4518#2.3). Whoever logs in so gets no second account: the directory is not
+// asked, or it says whose the entry is.
+func TestOtherLetters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, opt := world()
+		found := ok()
+		d := newDirectory(t, n, ldapAt, func(s step) result {
+			if strings.HasPrefix(s, "search") {
+				return found
+			}
+			return ok()
+		})
+		named := searching()
+		named.LoginAttribute = "mail"
+		for _, tt := range []struct {
+			l     LDAP
+			entry string
+			want  account.Verdict
+			err   string
+		}{
+			{l: direct(), want: account.Verdict{Cause: account.UnknownUser}},
+			{l: searching(), entry: "uid=anna,dc=org", want: account.Verdict{Cause: account.UnknownUser}},
+			{l: named, entry: "uid=anna,dc=org|mail=anna@example.org", want: account.Verdict{OK: true, Login: "anna@example.org"}},
+			{l: named, entry: "uid=anna,dc=org", err: "has no mail"},
+		} {
+			found.entries = []string{tt.entry}
+			b, err := NewLDAP(opt, tt.l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := b.Password(t.Context(), "ａnna@example.org", "x", anna())
+			switch {
+			case tt.err != "":
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("%+v: %+v, %v", tt.l, v, err)
+				}
+			case err != nil || v.OK != tt.want.OK || v.Cause != tt.want.Cause || v.OK && v.Login != tt.want.Login:
+				t.Errorf("%+v: %+v, %v", tt.l, v, err)
+			}
+			if heard := d.said(); tt.l.LoginAttribute == "" && heard != "" {
+				t.Errorf("%+v: it heard %s", tt.l, heard)
+			}
+			b.Close()
+		}
+	})
+}
+
 // TestSearch: one entry or none, and which connection is bound as whom.
 func TestSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -68,22 +68,19 @@ func (o *server) expect(t *testing.T, want, secret string, args ...string) verdi
 // withBackends starts a server with sections of login.backends and files beside them.
 func withBackends(t *testing.T, toml string, files map[string]string) *server {
 	t.Helper()
-	o := prepare(t, settings{})
+	return configured(t, settings{}, toml, files)
+}
+
+// configured starts a server with more of a configuration than settings know, and files beside it.
+func configured(t *testing.T, s settings, toml string, files map[string]string) *server {
+	t.Helper()
+	o := prepare(t, s)
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(o.dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f, err := os.OpenFile(o.config, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(toml); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	o.addConfig(t, toml)
 	if out, err := o.try(t, "", "check-config"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -380,18 +377,19 @@ password_file = "wrong.password"
 	o.expect(t, "", right, "search", "anna@example.org")
 }
 
-// TestDovecot has Debian's Dovecot say it, over its authentication socket and by TCP, and over a restart.
-func TestDovecot(t *testing.T) {
+// dovecot is a Dovecot that checks passwords and does nothing else; it listens on a socket and by TCP.
+func dovecot(t *testing.T) (d *daemon, socket, tcp string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("Dovecot changes users, and that needs root")
 	}
 	dir := shortDir(t)
-	tcp := freePort(t)
+	tcp = freePort(t)
 	_, port, err := net.SplitHostPort(tcp)
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(dir, "run", "auth-client")
+	socket = filepath.Join(dir, "run", "auth-client")
 	for name, text := range map[string]string{
 		"dovecot.conf": fmt.Sprintf(`base_dir = %[1]s/run
 state_dir = %[1]s/state
@@ -434,9 +432,15 @@ service auth {
 			t.Fatal(err)
 		}
 	}
-	d := &daemon{name: "/usr/sbin/dovecot", args: []string{"-F", "-c", filepath.Join(dir, "dovecot.conf")}, at: socket, log: filepath.Join(dir, "console")}
+	d = &daemon{name: "/usr/sbin/dovecot", args: []string{"-F", "-c", filepath.Join(dir, "dovecot.conf")}, at: socket, log: filepath.Join(dir, "console")}
 	d.start(t)
 	t.Cleanup(func() { d.stop(t) })
+	return d, socket, tcp
+}
+
+// TestDovecot has Debian's Dovecot say it, over its authentication socket and by TCP, and over a restart.
+func TestDovecot(t *testing.T) {
+	d, socket, tcp := dovecot(t)
 	o := withBackends(t, fmt.Sprintf(`
 [login.backends.unix]
 kind = "dovecot"

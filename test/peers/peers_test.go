@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -95,16 +96,25 @@ func until(t *testing.T, what string, limit time.Duration, condition func() bool
 	}
 }
 
-// freePort returns a loopback address that nobody listens on.
+// freePort returns a loopback address that nobody listens on, and never the same one twice: the system may give a port again as
+// soon as it is free.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := l.Addr().String()
+		l.Close()
+		if _, given := givenPorts.LoadOrStore(at, true); !given {
+			return at
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
+
+// givenPorts are the addresses that freePort has returned.
+var givenPorts sync.Map
 
 // mails returns the content of every mail in the Maildirs below a folder.
 func mails(t *testing.T, folder string) []string {
