@@ -86,6 +86,9 @@ func checkNamed(t *testing.T, where, text string) int {
 	t.Helper()
 	commands := namedCommands(text)
 	for _, c := range commands {
+		if c == "onward my" || c == "onward account" { // texts compare these two groups as a whole
+			continue
+		}
 		if err := understood(c); err != nil {
 			t.Errorf("%s names the command «%s»: %v", where, c, err)
 		}

@@ -220,7 +220,9 @@ func (t *tries) giveBack(who string) {
 
 // OwnCommand is the command by which an owner does what an administrator does
 // with «onward account VERB LOGIN».
-func OwnCommand(verb string) string { return "onward my " + verb }
+func OwnCommand(verb string) string { return ownCommand + " " + verb }
+
+const ownCommand = "onward my"
 
 // inOwnWords names the commands of owners in a message for administrators, where
 // there are such commands.

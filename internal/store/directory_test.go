@@ -327,19 +327,19 @@ func suiteSecrets(t *testing.T, d *directories) {
 }
 
 func suiteNetworks(t *testing.T, d *directories) {
-	ctx := context.Background()
+	ctx, begin := context.Background(), time.Now().Truncate(time.Microsecond) // what is too old goes when the store is opened
 	known := func(most int) (list []string) {
 		t.Helper()
-		all, err := d.accounts.KnownNetworks(ctx, start().Add(account.KnownFor), most)
+		all, err := d.accounts.KnownNetworks(ctx, begin.Add(account.KnownFor), most)
 		mustNil(t, err)
 		for _, k := range all {
-			list = append(list, fmt.Sprint(k.Login, " ", k.Network, " ", k.Seen.Sub(start())))
+			list = append(list, fmt.Sprint(k.Login, " ", k.Network, " ", k.Seen.Sub(begin)))
 		}
 		return list
 	}
 	use := func(login, from string, after time.Duration) {
 		a, _ := netip.ParseAddr(from)
-		d.accounts.Used(account.Use{Login: login, At: start().Add(after), From: a})
+		d.accounts.Used(account.Use{Login: login, At: begin.Add(after), From: a})
 	}
 	mustNil(t, d.accounts.AddAccount(ctx, account.Account{Login: "anna@example.org", Created: start()}))
 	mustNil(t, d.accounts.AddAccount(ctx, account.Account{Login: "bert@example.org", Created: start()}))
