@@ -42,7 +42,8 @@ func (*accountCmd) Examples() []string {
 
 type accountAddCmd struct {
 	Login         string   `arg:"" help:"The login, an address such as anna@example.org."`
-	PasswordStdin bool     `help:"Read the main password from the first line of standard input. Without it the account has app passwords only."`
+	PasswordStdin bool     `xor:"main" help:"Read the main password from the first line of standard input. Without it the account has app passwords only."`
+	Backend       string   `xor:"main" placeholder:"NAME" help:"The login backend that knows its main password."`
 	Identity      []string `placeholder:"ADDRESS" sep:"none" help:"A further address it may send as, or @example.org for all of a domain; may be given several times."`
 }
 
@@ -50,11 +51,12 @@ func (*accountAddCmd) Examples() []string {
 	return []string{
 		"onward account add anna@example.org --password-stdin < password.txt",
 		"onward account add app@example.org --identity @example.org",
+		"onward account add bert@example.org --backend directory",
 	}
 }
 
 func (c *accountAddCmd) Run(p *program) error {
-	q := control.AccountRequest{Login: c.Login, Identities: c.Identity}
+	q := control.AccountRequest{Login: c.Login, Identities: c.Identity, Backend: c.Backend}
 	if c.PasswordStdin {
 		var err error
 		if q.Password, err = p.passwordLine(); err != nil {
@@ -74,7 +76,7 @@ func (p *program) accountDone(a control.AccountInfo, what string) error {
 		p.out.object(a)
 		return nil
 	}
-	if what == "can log in." && !a.HasPassword && a.AppPasswords == 0 {
+	if what == "can log in." && !a.HasPassword && a.Backend == "" && a.AppPasswords == 0 {
 		what = "exists."
 	}
 	p.out.say("%s %s", a.Login, what)

@@ -300,7 +300,7 @@ func (c *mySetCmd) Run(p *program, my *myCmd) error {
 	if err := my.sign(p); err != nil {
 		return err
 	}
-	return (&accountSetCmd{my.Login, c.settingFlags}).Run(p)
+	return (&accountSetCmd{Login: my.Login, settingFlags: c.settingFlags}).Run(p)
 }
 
 type myAppPasswordCmd struct {

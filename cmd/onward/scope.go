@@ -246,7 +246,8 @@ func lastUse(a *account.AppPassword) (used, from string) {
 }
 
 type accountSetCmd struct {
-	Login string `arg:"" help:"The login."`
+	Login   string `arg:"" help:"The login."`
+	Backend string `placeholder:"NAME" help:"The login backend that knows the main password from now on; none: this server."`
 	settingFlags
 }
 
@@ -263,11 +264,19 @@ func (*accountSetCmd) Examples() []string {
 		"onward account set anna@example.org --app-only on",
 		"onward account set anna@example.org --language de",
 		"onward account set app@example.org --certificate client.pem",
+		"onward account set bert@example.org --backend directory",
 	}
 }
 
 func (c *accountSetCmd) Run(p *program) error {
 	q := control.SettingsRequest{Login: c.Login, RemoveCertificate: c.RemoveCertificate}
+	if c.Backend != "" {
+		name := c.Backend
+		if name == "none" {
+			name = ""
+		}
+		q.Backend = &name
+	}
 	if c.AppOnly != "" {
 		on := c.AppOnly == "on"
 		q.AppOnly = &on

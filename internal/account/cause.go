@@ -59,6 +59,9 @@ const (
 	// Slowed: too many wrong secrets came from the network or for the account. Said
 	// as 421.
 	Slowed Cause = "too_many_guesses"
+	// BackendRejected: a backend that does not tell who it knows rejected a name that
+	// no account has.
+	BackendRejected Cause = "backend_rejected"
 	// MechanismNotOffered is said as 504, Unencrypted as 538 and WrongPort as 503.
 	MechanismNotOffered Cause = "mechanism_not_offered"
 	Unencrypted         Cause = "unencrypted"
@@ -73,6 +76,6 @@ func Causes() []Cause {
 		AppPasswordRequired, MainPasswordNotSet, Malformed, ActsAsOther, ChannelBinding,
 		TokenInvalid, TokenExpired, TokenClockSkew, TokenAudience, TokenUser,
 		CertificateMissing, CertificateUnknown, CertificateExpired,
-		AccountDisabled, BackendDown, Slowed, MechanismNotOffered, Unencrypted, WrongPort,
+		AccountDisabled, BackendDown, BackendRejected, Slowed, MechanismNotOffered, Unencrypted, WrongPort,
 	}
 }

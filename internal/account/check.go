@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/onwardmail/onward/internal/address"
 	"github.com/onwardmail/onward/internal/sasl"
 )
 
@@ -259,6 +260,8 @@ func (c *Checker) password(ctx context.Context, a *attempt) Result {
 		cause = DomainMissing
 	case a.cred.Oddity == sasl.PromptSent:
 		cause = PromptSent
+	case a.acc == nil && why == WrongPassword:
+		cause = BackendRejected
 	case a.acc == nil && why != "":
 		cause = why
 	case a.acc == nil:
@@ -320,6 +323,10 @@ func (c *Checker) vouched(ctx context.Context, a *attempt, b Backend, v Verdict)
 		login = a.login
 	}
 	if a.acc == nil || a.acc.Login != login {
+		if m, err := address.ParseMailbox(login); err != nil || m.Key() != login {
+			a.detail = clip(fmt.Sprintf("the backend %s says that the login is %q, which is no address; accounts are named by addresses", b.Name(), login), maxDetail)
+			return false, UnknownUser, nil
+		}
 		acc, _, err := c.directory.Login(ctx, login, "")
 		if err == nil && acc == nil {
 			acc = &Account{Login: login, Backend: b.Name(), Created: a.now}
@@ -329,6 +336,11 @@ func (c *Checker) vouched(ctx context.Context, a *attempt, b Backend, v Verdict)
 		}
 		if err != nil || acc == nil {
 			return false, "", fmt.Errorf("make the account %s, which the backend %s vouches for: %w", login, b.Name(), err)
+		}
+		if a.cred.Mechanism != "OAUTHBEARER" && a.cred.Mechanism != "XOAUTH2" && acc.Backend != b.Name() {
+			// Its password is known elsewhere, and this is none of it.
+			a.detail = clip(fmt.Sprintf("the backend %s says that the login is %s, whose main password it does not keep", b.Name(), login), maxDetail)
+			return false, UnknownUser, nil
 		}
 		a.acc = acc
 	}

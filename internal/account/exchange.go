@@ -164,6 +164,7 @@ func (e *Exchange) Next(ctx context.Context, response []byte, now time.Time) Ans
 			return e.end(e.result)
 		default:
 			a := e.attempt(now)
+			e.checker.know(a)
 			cause := Malformed
 			if a.cred.Oddity == sasl.Base64Twice {
 				cause = Base64Twice

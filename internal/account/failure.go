@@ -58,6 +58,9 @@ func (c *Checker) failed(a *attempt, cause Cause) Result {
 
 // down is the end of an attempt that could not be checked.
 func (c *Checker) down(a *attempt, err error) Result {
+	if a.detail == "" {
+		a.detail = clip(err.Error(), maxDetail)
+	}
 	r := c.failed(a, BackendDown)
 	r.Err = err
 	return r
@@ -67,12 +70,19 @@ func (c *Checker) down(a *attempt, err error) Result {
 // response that came with AUTH, of which nothing but the name is looked at.
 func (c *Checker) Refused(cause Cause, mechanism, login string, client Client, now time.Time) {
 	a := &attempt{cred: sasl.Credentials{Mechanism: clip(mechanism, maxMechanism), Key: -1}, client: client, now: now, login: NormalizeLogin(login)}
-	if a.login != "" {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		a.acc, _, _ = c.directory.Login(ctx, a.login, "") // without it the name is a stranger's
-	}
+	c.know(a)
 	c.failed(a, cause)
+}
+
+// know looks for the account of an attempt that ended before it was looked for, so
+// that its owner can be told.
+func (c *Checker) know(a *attempt) {
+	if a.acc != nil || a.login == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	a.acc, _, _ = c.directory.Login(ctx, a.login, "") // without it the name is a stranger's
 }
 
 // NameMatches reports whether a failure's unknown name was this one.

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,5 +125,66 @@ func TestKnow(t *testing.T) {
 	}
 	if h := g.Before(ip4(8), "anna@example.org", midday()); h.Delay != MaxGuessDelay {
 		t.Errorf("next door: %+v", h)
+	}
+}
+
+// TestWhomABackendVouchesFor: a backend that takes one name for another does not
+// open an account whose password it does not keep, and makes none that is no address.
+func TestWhomABackendVouchesFor(t *testing.T) {
+	for _, tt := range []struct {
+		is    string  // what the backend takes the login for
+		acc   Account // the account of that name, if any
+		cause Cause
+	}{
+		{"eva@corp.example", Account{}, ""},
+		{"eva@corp.example", Account{Login: "eva@corp.example", Backend: "corp"}, ""},
+		{"eva@corp.example", Account{Login: "eva@corp.example", Hash: "x"}, UnknownUser},
+		{"eva@corp.example", Account{Login: "eva@corp.example", Backend: "another"}, UnknownUser},
+		{"eva", Account{}, UnknownUser},
+		{"eva@corp.example evil", Account{}, UnknownUser},
+	} {
+		d, _ := newDirectory(t)
+		if tt.acc.Login != "" {
+			d.accounts[tt.acc.Login] = &tt.acc
+		}
+		n := len(d.accounts)
+		c := guarded(d, GuessOptions{}, &other{verdict: Verdict{OK: true, Login: tt.is}})
+		r := plainly(t, c, "alias@corp.example", "its password")
+		if r.Cause != tt.cause || tt.cause == "" && r.Login != tt.is || tt.cause != "" && (len(d.accounts) != n || !strings.Contains(d.failures[0].Detail, "the backend corp says")) {
+			t.Errorf("%+v: %+v, %d accounts, %+v", tt, r, len(d.accounts)-n, d.failures)
+		}
+	}
+}
+
+// TestBackendRejectsAStranger: where the backend does not tell whom it knows, the
+// cause does not say that the account exists.
+func TestBackendRejectsAStranger(t *testing.T) {
+	d, _ := newDirectory(t)
+	d.accounts["eva@corp.example"] = &Account{Login: "eva@corp.example", Backend: "corp"}
+	c := guarded(d, GuessOptions{}, &other{verdict: Verdict{Cause: WrongPassword}})
+	for login, want := range map[string]Cause{"eva@corp.example": WrongPassword, "ida@corp.example": BackendRejected} {
+		if r := plainly(t, c, login, "wrong"); r.Cause != want {
+			t.Errorf("%s: %+v, want %s", login, r, want)
+		}
+	}
+}
+
+// TestOwnersOfEarlyEnds: a login that ends before its account is looked for is its
+// owner's to see all the same.
+func TestOwnersOfEarlyEnds(t *testing.T) {
+	d, _ := newDirectory(t)
+	d.accounts["eva@corp.example"] = &Account{Login: "eva@corp.example", Backend: "corp"}
+	c := guarded(d, GuessOptions{}, &other{err: context.DeadlineExceeded})
+	e, _ := c.Begin(t.Context(), "LOGIN", overTLS(), now)
+	e.Next(t.Context(), []byte("anna@example.org"), now)
+	if a := e.Next(t.Context(), []byte("a\x00b"), now); a.Result.Cause != Malformed || !a.Malformed {
+		t.Fatalf("%+v", a)
+	}
+	e, _ = c.Begin(t.Context(), "XOAUTH2", overTLS(), now)
+	if a := e.Next(t.Context(), []byte("user=eva@corp.example\x01auth=Bearer x\x01\x01"), now); a.Result.Cause != BackendDown {
+		t.Fatalf("%+v", a)
+	}
+	if len(d.failures) != 2 || d.failures[0].Login != "anna@example.org" || d.failures[1].Login != "eva@corp.example" || !strings.Contains(d.failures[1].Detail, "ask the backend corp") {
+		t.Errorf("%+v", d.failures)
 	}
 }

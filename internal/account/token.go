@@ -61,6 +61,7 @@ func (c *Checker) token(ctx context.Context, a *attempt) Result {
 		}
 	}
 	if trouble != nil && cause == TokenInvalid {
+		c.know(a)
 		return c.down(a, trouble)
 	}
 	if a.acc == nil && a.login != "" { // so that its owner can be told

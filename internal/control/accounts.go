@@ -21,6 +21,8 @@ type AccountRequest struct {
 	// Identities are further addresses it may send as, "@example.org" for a
 	// whole domain.
 	Identities []string `json:"identities,omitempty"`
+	// Backend names the login backend that knows the main password, "" for ours.
+	Backend string `json:"backend,omitempty"`
 }
 
 // AccountName names an account.
@@ -67,7 +69,15 @@ func (s *Service) AddAccount(ctx context.Context, q AccountRequest) (AccountInfo
 	case !errors.Is(err, account.ErrNotFound):
 		return AccountInfo{}, trouble("look up the account "+a.Login, err)
 	}
-	if err := s.setMain(&a, q.Password); err != nil {
+	switch {
+	case q.Backend != "" && q.Password != "":
+		return AccountInfo{}, fail(Invalid, "the backend %s is to know the main password, and one is given; leave one of them out", q.Backend)
+	case q.Backend != "":
+		err = s.bindBackend(&a, q.Backend)
+	default:
+		err = s.setMain(&a, q.Password)
+	}
+	if err != nil {
 		return AccountInfo{}, err
 	}
 	if err := s.opt.Accounts.AddAccount(ctx, a); err != nil {
@@ -78,7 +88,7 @@ func (s *Service) AddAccount(ctx context.Context, q AccountRequest) (AccountInfo
 	}
 	info := AccountInfo{Account: a, HasPassword: a.Hash != ""}
 	info.warnWeak(q.Password)
-	if !info.HasPassword {
+	if !info.HasPassword && a.Backend == "" {
 		info.Warnings = append(info.Warnings, "it has no main password; make an app password with: onward account app-password add "+a.Login+" --name NAME")
 	}
 	switch ours, err := s.opt.Resolver.Ours(ctx, m.Domain); {
@@ -152,6 +162,24 @@ func (s *Service) setMain(a *account.Account, password string) error {
 	if err := s.opt.Secrets().SetMain(a, password, s.opt.Random); err != nil {
 		return trouble("keep the password", err)
 	}
+	return nil
+}
+
+// bindBackend lets a backend know the main password of an account; ours is
+// forgotten.
+func (s *Service) bindBackend(a *account.Account, name string) error {
+	b, done, err := s.knownBackend(name)
+	if err != nil {
+		return err
+	}
+	defer done()
+	switch {
+	case !b.Passwords():
+		return fail(Invalid, "the backend %s knows tokens and no passwords; an account needs no binding to it", name)
+	case !b.Serves(a.Login):
+		return fail(Invalid, "the backend %s does not serve the domain of %s; add it to the domains of [login.backends.%s]", name, a.Login, name)
+	}
+	a.Backend, a.Hash, a.Keys = name, "", account.Keys{}
 	return nil
 }
 

@@ -221,6 +221,9 @@ func (s *Service) ListFailures(ctx context.Context, q FailuresRequest) ([]LoginF
 	login := ""
 	if q.Login != "" {
 		a, err := s.knownAccount(ctx, q.Login)
+		if KindOf(err) == NotFound {
+			return s.failuresOfName(ctx, q, limit, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -234,6 +237,29 @@ func (s *Service) ListFailures(ctx context.Context, q FailuresRequest) ([]LoginF
 	list := make([]LoginFailure, len(failures))
 	for i, f := range failures {
 		list[i] = explained(f, q.Lang)
+	}
+	return list, nil
+}
+
+// failuresOfName lists those of a name that no account has: it is not kept, but
+// whoever knows it can ask for it. Without any, there is no such account.
+func (s *Service) failuresOfName(ctx context.Context, q FailuresRequest, limit int, none error) ([]LoginFailure, error) {
+	if s.opt.NameMatches == nil {
+		return nil, none
+	}
+	s.opt.Settle(ctx)
+	all, err := s.opt.Accounts.Failures(ctx, "", MaxListed)
+	if err != nil {
+		return nil, trouble("list the failed logins", err)
+	}
+	var list []LoginFailure
+	for _, f := range all {
+		if f.Login == "" && len(list) < limit && s.opt.NameMatches(f, q.Login) {
+			list = append(list, explained(f, q.Lang))
+		}
+	}
+	if len(list) == 0 {
+		return nil, none
 	}
 	return list, nil
 }

@@ -76,6 +76,9 @@ type Options struct {
 	Settle func(ctx context.Context)
 	// Owner checks who wants to manage an account of his own; nil: nobody may.
 	Owner Verifier
+	// NameMatches reports whether the name of a failure that no account has was this
+	// one; nil: nobody knows.
+	NameMatches func(f account.Failure, name string) bool
 	// Random is a source of random octets that never fails: crypto/rand.Reader.
 	Random io.Reader
 	// Runner is nil when no server is running.

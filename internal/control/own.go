@@ -82,7 +82,6 @@ func ownEntries() []entry {
 }
 
 func (q *AccountName) own(login string) error        { q.Login = login; return nil }
-func (q *SettingsRequest) own(login string) error    { q.Login = login; return nil }
 func (q *AppPasswordRequest) own(login string) error { q.Login = login; return nil }
 func (q *ScopeRequest) own(login string) error       { q.Login = login; return nil }
 func (q *RevokeRequest) own(login string) error      { q.Login = login; return nil }
@@ -90,6 +89,14 @@ func (q *ResumeRequest) own(login string) error      { q.Login = login; return n
 func (q *FailuresRequest) own(login string) error    { q.Login = login; return nil }
 
 func (q *ExplainLoginRequest) own(login string) error { q.login = login; return nil }
+
+func (q *SettingsRequest) own(login string) error {
+	if q.Backend != nil {
+		return fail(Refused, "only an administrator decides who knows the main password")
+	}
+	q.Login = login
+	return nil
+}
 
 func (q *PasswordRequest) own(login string) error {
 	if q.Password == "" {

@@ -69,6 +69,9 @@ type SettingsRequest struct {
 	// AddCertificate and RemoveCertificate are SHA-256 fingerprints in hex.
 	AddCertificate    string `json:"add_certificate,omitempty"`
 	RemoveCertificate string `json:"remove_certificate,omitempty"`
+	// Backend is the login backend that knows the main password from now on, "" for
+	// us; then there is none until it is set.
+	Backend *string `json:"backend,omitempty"`
 }
 
 // SetAccount changes settings of an account.
@@ -78,10 +81,20 @@ func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInf
 	if err != nil {
 		return AccountInfo{}, err
 	}
-	if q.AppOnly == nil && q.Lang == nil && q.AddCertificate == "" && q.RemoveCertificate == "" {
-		return AccountInfo{}, fail(Invalid, "nothing is to be changed; give --app-only, --language, --certificate or --remove-certificate")
+	if q.AppOnly == nil && q.Lang == nil && q.AddCertificate == "" && q.RemoveCertificate == "" && q.Backend == nil {
+		return AccountInfo{}, fail(Invalid, "nothing is to be changed; give --app-only, --language, --certificate, --remove-certificate or --backend")
 	}
 	closing := q.AppOnly != nil && *q.AppOnly && !a.AppOnly
+	switch was := a.Backend; {
+	case q.Backend == nil:
+	case *q.Backend == "":
+		a.Backend, closing = "", closing || was != ""
+	case *q.Backend != was:
+		if err := s.bindBackend(&a, *q.Backend); err != nil {
+			return AccountInfo{}, err
+		}
+		closing = true
+	}
 	if q.AppOnly != nil {
 		a.AppOnly = *q.AppOnly
 	}

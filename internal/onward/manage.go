@@ -43,7 +43,7 @@ func (s *Server) openControl() error {
 		AppPasswordKey: s.keys.Key(store.KeyAppPassword), Secrets: s.secrets, Settle: s.checker.Settle, Random: rand.Reader,
 		Backends: s.loginBackends,
 		Runner:   running{s}, Version: string(s.opt.Version), MaxSize: s.maxSize,
-		Usage: s.usage, Limits: s.sendingLimits, Bans: bans{s.guesses, s.smtpd}, Owner: s.checker.Owner, Log: s.log,
+		Usage: s.usage, Limits: s.sendingLimits, Bans: bans{s.guesses, s.smtpd}, Owner: s.checker.Owner, NameMatches: s.checker.NameMatches, Log: s.log,
 	})
 	return nil
 }
@@ -136,7 +136,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	return control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
 		AppPasswordKey: keys.Key(store.KeyAppPassword), Random: rand.Reader,
-		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: checker.Settle, Owner: checker.Owner,
+		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: checker.Settle, Owner: checker.Owner, NameMatches: checker.NameMatches,
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
 		Backends: func() ([]account.Backend, error) { return makeBackends(c, nil) },
 		Usage:    account.NewMeter(d, keys.Key(store.KeyLoginName)),

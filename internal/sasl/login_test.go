@@ -15,7 +15,10 @@ func TestLogin(t *testing.T) {
 		{"without name", nil, []string{""}, "[Username:] Malformed", Credentials{}},
 		{"without secret", nil, []string{"anna", ""}, "[Username:] [Password:] Malformed", Credentials{Login: "anna"}},
 		{"with NUL", nil, []string{"an\x00na"}, "[Username:] Malformed", Credentials{}},
-		{"not UTF-8", nil, []string{"\xff"}, "[Username:] Malformed", Credentials{}},
+		{"in ISO 8859-1", nil, []string{"anna", "s\xfc\xdf"}, "[Username:] [Password:] Check Accept", Credentials{Login: "anna", Secret: "süß"}},
+		{"in UTF-8", nil, []string{"anna", "süß"}, "[Username:] [Password:] Check Accept", Credentials{Login: "anna", Secret: "süß"}},
+		{"no text at all", nil, []string{"anna", "\xff\x00"}, "[Username:] [Password:] Malformed", Credentials{Login: "anna"}},
+		{"too long in UTF-8", nil, []string{"anna", strings.Repeat("\xfc", MaxSecret)}, "[Username:] [Password:] Malformed", Credentials{Login: "anna"}},
 		{"too long", nil, []string{"anna", long + "x"}, "[Username:] [Password:] Malformed", Credentials{Login: "anna"}},
 		{"prompt sent back", nil, []string{"anna", "UGFzc3dvcmQ6"}, "[Username:] [Password:] Check Accept", Credentials{Login: "anna", Secret: "UGFzc3dvcmQ6", Oddity: PromptSent}},
 	})

@@ -11,9 +11,11 @@ import (
 
 // ParseHello reads the argument of EHLO, HELO and LHLO: Domain or
 // address-literal (rfc5321#4.1.1.1). It returns what the client called itself,
-// as it wrote it: what it wrote is what is traced and checked. Two mistakes of
+// as it wrote it: what it wrote is what is traced and checked. These mistakes of
 // real clients are tolerated, because nothing depends on the name and a refusal
-// loses mail: the dot of the root, and an IPv6 address without its tag.
+// loses mail: the dot of the root, an IPv6 address without its tag or with a zone,
+// and what Windows makes of the name of a computer, which may end with a hyphen (cut to
+// the 15 characters of NetBIOS) and may have letters of a local character set.
 func ParseHello(arg string) (string, error) {
 	name := arg
 	if n := len(arg) - 1; n > 0 && arg[n] == '.' {
@@ -21,10 +23,35 @@ func ParseHello(arg string) (string, error) {
 	} else if strings.HasPrefix(arg, "[") && strings.Count(arg, ":") > 1 && !strings.EqualFold(arg[:min(len(arg), 6)], "[IPv6:") {
 		name = "[IPv6:" + arg[1:]
 	}
-	if _, err := address.ParseDomain(name); err != nil {
+	if strings.HasPrefix(name, "[") && strings.HasSuffix(name, "]") {
+		if at, zone, ok := strings.Cut(name, "%"); ok && strings.Contains(at, ":") && strings.Trim(zone[:len(zone)-1], alphanumeric) == "" {
+			name = at + "]" // a zone (rfc4007#11) says nothing to anybody else
+		}
+	}
+	_, err := address.ParseDomain(name)
+	if err != nil && !strings.HasPrefix(name, "[") {
+		_, lenient := address.ParseDomain(computerName(name))
+		if lenient == nil {
+			return arg, nil
+		}
+	}
+	if err != nil {
 		return "", bad(FaultSyntax, err)
 	}
 	return arg, nil
+}
+
+const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+// computerName is a name with what is tolerated in it replaced.
+func computerName(name string) string {
+	b := []byte(name)
+	for i, c := range b {
+		if c >= 0x80 || c == '-' && (i+1 == len(b) || b[i+1] == '.') {
+			b[i] = 'x'
+		}
+	}
+	return string(b)
 }
 
 // ParseVerify reads the argument of VRFY: an address with or without angle

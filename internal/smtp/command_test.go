@@ -211,7 +211,8 @@ func TestParseRcpt(t *testing.T) {
 func TestOtherArguments(t *testing.T) {
 	for arg, want := range map[string]Fault{
 		"mx.example.org": 0, "[192.0.2.1]": 0, "[IPv6:::1]": 0, "localhost": 0, "my_pc": 0, "192.0.2.1": 0,
-		"mx.example.org.": 0, "[::1]": 0, "[2001:db8::1]": 0, ".": FaultSyntax, "a..": FaultSyntax, "[::1": FaultSyntax, "[::1%eth0]": FaultSyntax,
+		"mx.example.org.": 0, "[::1]": 0, "[2001:db8::1]": 0, ".": FaultSyntax, "a..": FaultSyntax, "[::1": FaultSyntax, "[::1%eth0]": 0, "[IPv6:fe80::1%en0]": 0, "[192.0.2.1%en0]": FaultSyntax, "[::1%e]x]": FaultSyntax, "[::1%e%f]": FaultSyntax, "[::1%]": 0,
+		"ANNAS-COMPUTER-": 0, "m\xdcller-pc": 0, "müller-.local": 0, "-": 0, "-a": FaultSyntax, "a\x00": FaultSyntax, "\xff\xfe": 0, "[m\xdc]": FaultSyntax,
 		"[IPv6:[::1]]": FaultSyntax, "[x:y:z]": FaultSyntax, "[::1].": FaultSyntax,
 		"": FaultSyntax, "a b": FaultSyntax, "[192.0.2.1": FaultSyntax, "a..b": FaultSyntax, "<a>": FaultSyntax,
 	} {

@@ -211,11 +211,11 @@ func writeFailure(c *conn, f *account.Failure) error {
 }
 
 // failureKey is the same for failures that are counted together: one cause,
-// login, network and secret, within a day.
+// login, network, secret and mechanism, within a day.
 func failureKey(f *account.Failure) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d\x00%s\x00%s\x00%x\x00%s\x00%s\x00%s",
-		f.At.Unix()/int64(aggregation/time.Second), f.Cause, f.Login, f.NameHash, networkText(f.Remote), f.AppPassword, f.Service)
+	fmt.Fprintf(&b, "%d\x00%s\x00%s\x00%x\x00%s\x00%s\x00%s\x00%s",
+		f.At.Unix()/int64(aggregation/time.Second), f.Cause, f.Login, f.NameHash, networkText(f.Remote), f.AppPassword, f.Service, f.Mechanism)
 	sum := sha256.Sum256(b.Bytes())
 	return sum[:16]
 }
