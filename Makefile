@@ -89,6 +89,7 @@ bench: build
 	scripts/install-peers.sh
 	$(GO) run ./internal/smtptest/receive
 	ulimit -n 20000 && $(GO) run ./test/bench/crowd -onward bin/onward
+	ulimit -n 20000 && $(GO) run ./test/bench/guessing -onward bin/onward
 	$(GO) run ./test/bench -onward bin/onward
 
 clean:

@@ -117,7 +117,7 @@ func (c *Checker) do(j *job) {
 		}
 		return
 	}
-	release, err := c.slot(ctx)
+	release, err := c.turn(ctx, false)
 	if err != nil {
 		return // the next login tries again
 	}
@@ -149,7 +149,7 @@ func (c *Checker) diagnose(ctx context.Context, a *attempt) (Cause, bool) {
 		return "", false
 	}
 	for _, v := range variants(a.cred.Secret) {
-		release, err := c.slot(ctx)
+		release, err := c.turn(ctx, false)
 		if err != nil {
 			return "", false
 		}

@@ -120,10 +120,14 @@ type Checker struct {
 	key       []byte
 	policy    atomic.Pointer[policy]
 	guesses   *Guesses // nil: nobody is slowed
-	// slots bounds the argon2 computations under way.
-	slots chan struct{}
-	ready readiness
-	after afterwards
+	// turns bounds the argon2 computations under way.
+	turns *turns
+	// waiting are those who wait before their secret is checked.
+	waiting atomic.Int64
+	ready   readiness
+	after   afterwards
+	// scramPause is the constant, except where a benchmark leaves it out.
+	scramPause time.Duration
 	// hashing, if set, is called before each argon2 computation that a client
 	// waits for, and for each key that SCRAM tries: tests count.
 	hashing func()
@@ -136,7 +140,7 @@ func NewChecker(d Directory, key []byte, hashing int, guesses *Guesses, p Policy
 	if hashing <= 0 {
 		hashing = DefaultHashing()
 	}
-	c := &Checker{directory: d, key: key, guesses: guesses, slots: make(chan struct{}, hashing)}
+	c := &Checker{directory: d, key: key, guesses: guesses, turns: newTurns(hashing), scramPause: scramPause}
 	c.after.init()
 	c.SetPolicy(p)
 	return c
@@ -165,6 +169,7 @@ type attempt struct {
 	client Client
 	now    time.Time
 	login  string // in normal form
+	home   bool   // it comes from where this login was right before
 	own    bool   // only the main password will do, and it will in any case: see Owner
 
 	acc *Account
@@ -296,7 +301,7 @@ func (c *Checker) mainPassword(ctx context.Context, a *attempt, isApp bool) (rig
 	if have {
 		stored = a.acc.Hash
 	}
-	right, err = c.argon2(ctx, a.cred.Secret, stored)
+	right, err = c.argon2(ctx, a.home, a.cred.Secret, stored)
 	if err != nil || !have {
 		return false, "", err
 	}
@@ -365,8 +370,8 @@ func (p *policy) backendOf(acc *Account, login string) (Backend, error) {
 }
 
 // argon2 compares within the bound on concurrent computations.
-func (c *Checker) argon2(ctx context.Context, secret, stored string) (bool, error) {
-	release, err := c.slot(ctx)
+func (c *Checker) argon2(ctx context.Context, home bool, secret, stored string) (bool, error) {
+	release, err := c.turn(ctx, home)
 	if err != nil {
 		return false, err
 	}
@@ -377,16 +382,17 @@ func (c *Checker) argon2(ctx context.Context, secret, stored string) (bool, erro
 	return matches(secret, stored)
 }
 
-// slot waits for the turn to hash.
-func (c *Checker) slot(ctx context.Context) (release func(), err error) {
+// turn waits for the turn to hash.
+func (c *Checker) turn(ctx context.Context, home bool) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, hashingPatience)
 	defer cancel()
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("too many logins are being checked: %w", ctx.Err())
+	switch err := c.turns.take(ctx, home); {
+	case errors.Is(err, ErrCrowded):
+		return nil, err
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrCrowded, err)
 	}
-	return func() { <-c.slots }, nil
+	return c.turns.give, nil
 }
 
 // Reaches reports whether a client's address is within the networks of a scope.

@@ -144,7 +144,9 @@ func (e *Exchange) Next(ctx context.Context, response []byte, now time.Time) Ans
 		case sasl.Respond:
 			return Answer{Challenge: t.Challenge}
 		case sasl.LookUp:
+			begun := time.Now()
 			keys, err := e.lookUp(ctx, now)
+			pause(ctx, e.checker.scramPause-time.Since(begun))
 			if err != nil {
 				return e.end(e.checker.down(e.attempt(now), err))
 			}
@@ -192,9 +194,11 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	}
 	hold := c.guesses.Before(a.client.Remote, a.login, now)
 	if hold.Until.IsZero() && hold.Delay > 0 {
-		select {
-		case <-time.After(hold.Delay):
-		case <-ctx.Done():
+		defer c.waiting.Add(-1)
+		if c.waiting.Add(1) > maxWaiting {
+			return c.down(a, fmt.Errorf("too many wait because of wrong secrets: %w", ErrCrowded))
+		}
+		if pause(ctx, hold.Delay); ctx.Err() != nil {
 			return c.down(a, fmt.Errorf("the login did not wait for its turn: %w", ctx.Err()))
 		}
 		now = now.Add(hold.Delay)
@@ -206,6 +210,7 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 		r.Until = hold.Until
 		return r
 	}
+	a.home = c.guesses.AtHome(a.client.Remote, a.login, now)
 	r := e.judge(ctx, a)
 	switch {
 	case r.Cause == "":
@@ -223,6 +228,27 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	}
 	return r
 }
+
+// scramPause is how long the look-up of SCRAM takes at least. Reading an account
+// takes longer the more app passwords it has (0.6 ms with MaxScramSecrets of them),
+// and a name that no account has takes next to nothing: who measures the time to
+// the challenge must not learn that.
+const scramPause = 3 * time.Millisecond
+
+func pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// maxWaiting is how many strangers wait at a time because too many wrong secrets
+// came before: each holds a connection, and those are for others too. What comes
+// beyond is answered at once, that it could not be checked.
+const maxWaiting = 1000
 
 // Blocked says until when nobody may log in from an address; zero: now.
 func (c *Checker) Blocked(client netip.Addr, now time.Time) time.Time {

@@ -301,6 +301,19 @@ func (g *Guesses) Know(k KnownNetwork) {
 	g.known[name] = append(list, knownNetwork{k.Network, k.Seen})
 }
 
+// AtHome reports whether a login gave the right secret in the client's network
+// within KnownFor, or the network is exempt.
+func (g *Guesses) AtHome(client netip.Addr, login string, now time.Time) bool {
+	near, _, ok := networksOf(client)
+	if !ok {
+		return false
+	}
+	name := g.hash("login", nameOf(login))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.exempt(client) || g.isKnown(name, near, now)
+}
+
 func (g *Guesses) isKnown(name uint64, near netip.Prefix, now time.Time) bool {
 	return slices.ContainsFunc(g.known[name], func(k knownNetwork) bool {
 		return k.network == near && now.Sub(k.seen) < KnownFor

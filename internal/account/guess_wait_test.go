@@ -188,3 +188,62 @@ func TestOwnersOfEarlyEnds(t *testing.T) {
 		t.Errorf("%+v", d.failures)
 	}
 }
+
+// TestScramTakesItsTime: the time to the challenge is the same whatever is looked up.
+func TestScramTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, apps := newDirectory(t)
+		salted(t, d, apps)
+		c := newChecker(d, 0)
+		for _, login := range []string{"anna@example.org", "nobody@example.org"} {
+			e, no := c.Begin(t.Context(), "SCRAM-SHA-256", Client{TLS: "TLS1.2"}, now)
+			if no != Allowed {
+				t.Fatal(no)
+			}
+			begun := time.Now()
+			if a := e.Next(t.Context(), []byte("n,,n="+login+",r=nonce"), now); a.Challenge == nil || time.Since(begun) != scramPause {
+				t.Errorf("%s: %+v after %v", login, a, time.Since(begun))
+			}
+		}
+	})
+}
+
+// TestWaitersAreBounded: a flood of guesses from everywhere takes no more than so
+// many connections, and somebody at home is not among them.
+func TestWaitersAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := newDirectory(t)
+		c := guarded(d, GuessOptions{Delay: 2, Ban: 100})
+		if r := plainly(t, c, "anna@example.org", "correct horse"); r.Cause != "" {
+			t.Fatalf("%+v", r)
+		}
+		from := func(n int, secret string) Cause {
+			client := overTLS()
+			client.Remote = ip4(n << 8)
+			e, _ := c.Begin(t.Context(), "PLAIN", client, now)
+			return e.Next(t.Context(), []byte("\x00anna@example.org\x00"+secret), now).Result.Cause
+		}
+		for i := range 10 {
+			c.guesses.Wrong(ip4(i<<8), "anna@example.org", secret(i), now)
+		}
+		causes := make(chan Cause)
+		for i := range maxWaiting + 100 {
+			go func() { causes <- from(100+i, secret(i)) }()
+		}
+		for range 100 {
+			if got := <-causes; got != BackendDown {
+				t.Fatal(got)
+			}
+		}
+		if d, r := took(t, c, "anna@example.org", "correct horse"); d != 0 || r.Cause != "" {
+			t.Errorf("at home: %+v after %v", r, d)
+		}
+		count := map[Cause]int{}
+		for range maxWaiting {
+			count[<-causes]++
+		}
+		if count[WrongPassword] < maxStrange || count[WrongPassword]+count[BackendDown] != maxWaiting { // they come to their turns all at once
+			t.Errorf("%v", count)
+		}
+	})
+}

@@ -16,6 +16,7 @@ func BenchmarkScramLogin(b *testing.B) {
 	d, apps := newDirectory(&testing.T{})
 	salted(&testing.T{}, d, apps)
 	c := newChecker(d, 0)
+	c.scramPause = 0 // it costs time and no work
 	client, err := scram.SHA256.NewClient("anna@example.org", apps["good"], "")
 	if err != nil {
 		b.Fatal(err)
@@ -44,43 +45,55 @@ func BenchmarkScramLogin(b *testing.B) {
 }
 
 // BenchmarkCauses tries each cause in turn, and reports how far its median time is
-// from that of a wrong password, and the effect size (Cohen's d). It is no test:
-// the machine has its part in what it shows. Causes are mixed, so that what the
-// machine does meanwhile falls on all of them alike.
+// from that of a wrong password, and the effect size (Cohen's d): by PLAIN at a low
+// cost of passwords, where differences would show most, and at the default one, and
+// by SCRAM. It is no test: the machine has its part in what it shows. Causes are
+// mixed, so that what the machine does meanwhile falls on all of them alike.
 func BenchmarkCauses(b *testing.B) {
+	low := Cost{Memory: 1024, Passes: 1, Threads: 1}
+	b.Run("plain", func(b *testing.B) { benchCauses(b, low, byPlain) })
+	b.Run("plain-default-cost", func(b *testing.B) { benchCauses(b, DefaultCost(), byPlain) })
+	b.Run("scram", func(b *testing.B) { benchCauses(b, low, byScram) })
+}
+
+// benchCauses tries each cause b.N times. attempt makes one try and tells how long
+// the server took for it.
+func benchCauses(b *testing.B, cost Cost, attempt func(b *testing.B, c *Checker, login, secret string) (time.Duration, Cause)) {
 	d, apps := newDirectory(&testing.T{})
-	c := NewChecker(d, key, 0, nil, Policy{Secrets: SecretPolicy{Cost: Cost{Memory: 1024, Passes: 1, Threads: 1}}})
+	salted(&testing.T{}, d, apps)
+	c := NewChecker(d, key, 0, nil, Policy{Secrets: SecretPolicy{Cost: cost, Iterations: 4096}})
 	p := c.policy.Load()
 	for _, a := range d.accounts {
 		if a.Hash != "" {
 			a.Hash = p.decoy // nobody's password, at today's cost
 		}
 	}
-	type try struct {
+	tries := []*struct {
 		name, login, secret string
-		want                Cause
 		took                []float64 // microseconds
+	}{
+		{name: "wrong", login: "anna@example.org", secret: "wrong horse"},
+		{name: "same", login: "anna@example.org", secret: "wrong horse"},
+		{name: "unknown", login: "nina@example.org", secret: "wrong horse"},
+		{name: "revoked", login: "anna@example.org", secret: apps["revoked"]},
+		{name: "expired", login: "anna@example.org", secret: apps["expired"]},
 	}
-	tries := []*try{
-		{name: "wrong", login: "anna@example.org", secret: "wrong horse", want: WrongPassword},
-		{name: "same", login: "anna@example.org", secret: "wrong horse", want: WrongPassword},
-		{name: "unknown", login: "nina@example.org", secret: "wrong horse", want: UnknownUser},
-		{name: "revoked", login: "anna@example.org", secret: apps["revoked"], want: AppPasswordRevoked},
-		{name: "expired", login: "anna@example.org", secret: apps["expired"], want: AppPasswordExpired},
-	}
+	causes := make(map[string]Cause)
 	for b.Loop() {
 		for _, i := range rand.Perm(len(tries)) {
 			t := tries[i]
-			e, _ := c.Begin(b.Context(), "PLAIN", overTLS(), now)
-			response := []byte("\x00" + t.login + "\x00" + t.secret)
-			begun := time.Now()
-			r := e.Next(b.Context(), response, now).Result
-			t.took = append(t.took, float64(time.Since(begun).Nanoseconds())/1000)
-			if r.Cause != t.want {
-				b.Fatalf("%s: %+v", t.name, r)
+			took, cause := attempt(b, c, t.login, t.secret)
+			t.took = append(t.took, float64(took.Nanoseconds())/1000)
+			if before := causes[t.name]; cause == "" || before != "" && before != cause {
+				b.Fatalf("%s: %s, and before %s", t.name, cause, before)
 			}
+			causes[t.name] = cause
 			c.Settle(b.Context()) // what comes after the reply is not to fall on the next one
+			d.failures = d.failures[:0]
 		}
+	}
+	if causes["wrong"] == causes["unknown"] || causes["revoked"] != AppPasswordRevoked || causes["expired"] != AppPasswordExpired {
+		b.Fatal(causes)
 	}
 	for _, t := range tries[1:] {
 		difference, effect := apart(tries[0].took, t.took)
@@ -88,6 +101,36 @@ func BenchmarkCauses(b *testing.B) {
 		b.ReportMetric(effect, "d-"+t.name)
 	}
 	b.ReportMetric(median(tries[0].took), "µs-wrong")
+}
+
+// byPlain is a try by PLAIN.
+func byPlain(b *testing.B, c *Checker, login, secret string) (time.Duration, Cause) {
+	e, _ := c.Begin(b.Context(), "PLAIN", overTLS(), now)
+	response := []byte("\x00" + login + "\x00" + secret)
+	begun := time.Now()
+	r := e.Next(b.Context(), response, now).Result
+	return time.Since(begun), r.Cause
+}
+
+// byScram is one by SCRAM-SHA-256; what the client computes is not in its time.
+func byScram(b *testing.B, c *Checker, login, secret string) (time.Duration, Cause) {
+	client, err := scram.SHA256.NewClient(login, secret, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	conv := client.NewConversation()
+	first, _ := conv.Step("")
+	e, _ := c.Begin(b.Context(), "SCRAM-SHA-256", Client{TLS: "TLS1.2"}, now)
+	begun := time.Now()
+	challenge := e.Next(b.Context(), []byte(first), now).Challenge
+	took := time.Since(begun)
+	final, err := conv.Step(string(challenge))
+	if err != nil {
+		b.Fatal(err)
+	}
+	begun = time.Now()
+	a := e.Next(b.Context(), []byte(final), now)
+	return took + time.Since(begun), a.Result.Cause
 }
 
 // apart returns the difference of the medians of two samples, and Cohen's d.

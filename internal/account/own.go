@@ -18,7 +18,7 @@ const ServiceOwn = "self-service"
 func (c *Checker) Owner(ctx context.Context, login, password, who string, now time.Time) Result {
 	return c.password(ctx, &attempt{
 		policy: c.policy.Load(), cred: sasl.Credentials{Login: login, Secret: password, Key: -1},
-		client: Client{Service: ServiceOwn, Helo: who}, now: now, login: NormalizeLogin(login), own: true,
+		client: Client{Service: ServiceOwn, Helo: who}, now: now, login: NormalizeLogin(login), home: true, own: true,
 	})
 }
 

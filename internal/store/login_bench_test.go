@@ -53,3 +53,36 @@ func BenchmarkLogin(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s")
 }
+
+// BenchmarkSecrets is the look-up of SCRAM, for a name that no account has and for
+// accounts with so many app passwords: what scramPause of package account hides.
+func BenchmarkSecrets(b *testing.B) {
+	d, err := OpenDirectory(b.TempDir(), Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	ctx := context.Background()
+	one := account.Keys{SHA256: account.Key{Stored: make([]byte, 32), Server: make([]byte, 32)}}
+	for _, n := range []int{0, 10, 64} {
+		login := strconv.Itoa(n) + "@example.org"
+		if err := d.AddAccount(ctx, account.Account{Login: login, Created: start(), Salt: make([]byte, 16), Iterations: 4096, Keys: one}); err != nil {
+			b.Fatal(err)
+		}
+		for i := range n {
+			p := account.AppPassword{ID: strconv.Itoa(n*100 + i), Login: login, Name: "phone " + strconv.Itoa(i), MAC: make([]byte, 32), Created: start(), Keys: one}
+			if err := d.AddAppPassword(ctx, p); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for _, name := range []string{"unknown", "0", "10", "64"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := d.Secrets(ctx, name+"@example.org"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
