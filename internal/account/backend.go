@@ -52,7 +52,7 @@ type Verdict struct {
 	Login string
 	// Cause is why not: WrongPassword, UnknownUser, AccountDisabled or one of the
 	// causes of tokens. Backends that do not tell unknown users from wrong
-	// passwords say WrongPassword.
+	// passwords say BackendRejected.
 	Cause Cause
 	// Proved says that the secret was right and the login is refused all the same.
 	// Without it the client must not hear of AccountDisabled: a backend may find

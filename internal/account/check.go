@@ -265,14 +265,14 @@ func (c *Checker) password(ctx context.Context, a *attempt) Result {
 		cause = DomainMissing
 	case a.cred.Oddity == sasl.PromptSent:
 		cause = PromptSent
-	case a.acc == nil && why == WrongPassword:
-		cause = BackendRejected
 	case a.acc == nil && why != "":
 		cause = why
 	case a.acc == nil:
 		cause = UnknownUser
 	case isApp:
 		cause = AppPasswordUnknown
+	case why == BackendRejected:
+		cause = WrongPassword // the account is known to be there
 	case why != "":
 		cause = why
 	case acc.Hash == "" && acc.Backend == "":
@@ -318,7 +318,7 @@ func (c *Checker) vouched(ctx context.Context, a *attempt, b Backend, v Verdict)
 	a.unproved = !v.Proved
 	if !v.OK {
 		if v.Cause == "" {
-			v.Cause = WrongPassword
+			v.Cause = BackendRejected
 		}
 		return false, v.Cause, nil
 	}

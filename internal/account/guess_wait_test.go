@@ -161,7 +161,7 @@ func TestWhomABackendVouchesFor(t *testing.T) {
 func TestBackendRejectsAStranger(t *testing.T) {
 	d, _ := newDirectory(t)
 	d.accounts["eva@corp.example"] = &Account{Login: "eva@corp.example", Backend: "corp"}
-	c := guarded(d, GuessOptions{}, &other{verdict: Verdict{Cause: WrongPassword}})
+	c := guarded(d, GuessOptions{}, &other{verdict: Verdict{Cause: BackendRejected}})
 	for login, want := range map[string]Cause{"eva@corp.example": WrongPassword, "ida@corp.example": BackendRejected} {
 		if r := plainly(t, c, login, "wrong"); r.Cause != want {
 			t.Errorf("%s: %+v, want %s", login, r, want)

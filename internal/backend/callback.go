@@ -112,7 +112,7 @@ func callbackVerdict(status int, body []byte) (account.Verdict, error) {
 	switch status {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return account.Verdict{Cause: account.WrongPassword, Detail: fmt.Sprintf("the service answered %d %s", status, http.StatusText(status))}, nil
+		return account.Verdict{Cause: account.BackendRejected, Detail: fmt.Sprintf("the service answered %d %s", status, http.StatusText(status))}, nil
 	default:
 		return account.Verdict{}, notOK("the service", status)
 	}
@@ -126,10 +126,10 @@ func callbackVerdict(status int, body []byte) (account.Verdict, error) {
 	case *a.OK:
 		return account.Verdict{OK: true, Login: a.Login, Detail: a.Detail}, nil
 	case a.Cause == "":
-		a.Cause = account.WrongPassword
+		a.Cause = account.BackendRejected
 	case !slices.Contains(repliedCauses(), a.Cause):
 		a.Detail = "the service gave the unknown cause " + string(a.Cause) + "; " + a.Detail
-		a.Cause = account.WrongPassword
+		a.Cause = account.BackendRejected
 	}
 	return account.Verdict{Cause: a.Cause, Proved: a.Proved, Detail: a.Detail}, nil
 }

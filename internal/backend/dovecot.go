@@ -107,7 +107,7 @@ func dovecotVerdict(a dovecotAnswer) (account.Verdict, error) {
 	case a.has("authz") || a.args["code"] == "authz_fail":
 		return account.Verdict{Cause: account.AccountDisabled, Detail: "Dovecot says that the user is not allowed to log in" + said}, nil
 	}
-	return account.Verdict{Cause: account.WrongPassword, Detail: "Dovecot refuses it" + said}, nil
+	return account.Verdict{Cause: account.BackendRejected, Detail: "Dovecot refuses it" + said}, nil
 }
 
 // dovecotAnswer is a line about one login.

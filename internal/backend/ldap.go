@@ -137,7 +137,11 @@ func (d *directory) password(ctx context.Context, login, password string, _ acco
 			"it was not asked; give base, filter and login_attribute"}, nil
 	}
 	if d.opt.DN != "" {
-		return d.bind(ctx, expand(d.opt.DN, login, ldap.EscapeDN), password)
+		v, err := d.bind(ctx, expand(d.opt.DN, login, ldap.EscapeDN), password)
+		if v.Cause == account.WrongPassword { // which a directory says of entries that do not exist, too (rfc4511#A.2)
+			v.Cause = account.BackendRejected
+		}
+		return v, err
 	}
 	e, err := d.find(ctx, login)
 	if err != nil {

@@ -92,10 +92,10 @@ func TestBackendDovecot(t *testing.T) {
 	throughServer(t, knower{
 		name:    "imap",
 		toml:    fmt.Sprintf("\n[login.backends.imap]\nkind = \"dovecot\"\ndomains = [\"example.org\"]\naddress = %q\ntimeout = \"20s\"\n", socket),
-		unknown: "wrong_password", // it does not tell who is there
+		unknown: "backend_rejected", // it does not tell who is there
 		barred: []barred{
 			{"off@example.org", rightSecret, "525", "account_disabled"},
-			{"off@example.org", wrongSecret, "535", "wrong_password"},
+			{"off@example.org", wrongSecret, "535", "backend_rejected"},
 		},
 		alias: "alias@example.org",
 		halt:  all(syscall.SIGSTOP), resume: all(syscall.SIGCONT),

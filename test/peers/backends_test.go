@@ -325,11 +325,11 @@ password_file = "wrong.password"
 		if v := o.expect(t, "", right, backend, "anna@example.org"); v.Login != "anna@example.org" {
 			t.Errorf("%s: the login is %q", backend, v.Login)
 		}
-		o.expect(t, "wrong_password", "wrong horse", backend, "anna@example.org")
-		unknown := "unknown_user"
+		wrong, unknown := "wrong_password", "unknown_user"
 		if backend == "direct" || backend == "socket" {
-			unknown = "wrong_password" // a directory does not tell who is there
+			wrong, unknown = "backend_rejected", "backend_rejected" // a directory does not tell who is there
 		}
+		o.expect(t, wrong, "wrong horse", backend, "anna@example.org")
 		o.expect(t, unknown, right, backend, "nobody@example.org")
 		for _, wild := range []string{"*@example.org", "an*@example.org", "anna,ou=people@example.org", "x)(mail=anna@example.org"} {
 			o.expect(t, unknown, right, backend, wild)
@@ -454,9 +454,9 @@ address = %q
 	const right = "correct horse"
 	for _, backend := range []string{"unix", "tcp"} {
 		o.expect(t, "", right, backend, "anna@example.org")
-		o.expect(t, "wrong_password", "wrong horse", backend, "anna@example.org")
-		o.expect(t, "wrong_password", right, backend, "nobody@example.org")
-		o.expect(t, "wrong_password", "wrong horse", backend, "off@example.org")
+		o.expect(t, "backend_rejected", "wrong horse", backend, "anna@example.org")
+		o.expect(t, "backend_rejected", right, backend, "nobody@example.org")
+		o.expect(t, "backend_rejected", "wrong horse", backend, "off@example.org")
 		if v := o.expect(t, "account_disabled", right, backend, "off@example.org"); !v.Proved || !strings.HasSuffix(v.Detail, ": gone_away") {
 			t.Errorf("%+v", v)
 		}

@@ -266,7 +266,7 @@ func TestCallback(t *testing.T) {
 	if v := o.expect(t, "account_disabled", "correct horse", "own", "off@example.org"); !v.Proved {
 		t.Errorf("%+v", v)
 	}
-	for code, want := range map[int64]string{401: "wrong_password", 403: "wrong_password", 302: "down", 500: "down", 503: "down"} {
+	for code, want := range map[int64]string{401: "backend_rejected", 403: "backend_rejected", 302: "down", 500: "down", 503: "down"} {
 		status.Store(code)
 		o.expect(t, want, "correct horse", "own", "anna@example.org")
 	}
