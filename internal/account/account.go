@@ -230,6 +230,8 @@ type Directory interface {
 	// not call the directory; an error of it is returned and nothing is changed.
 	// ErrNotFound.
 	ChangeAppPassword(ctx context.Context, login, id string, change func(p *AppPassword) error) (AppPassword, error)
+	// RemoveAppPassword forgets one for good. ErrNotFound.
+	RemoveAppPassword(ctx context.Context, login, id string) error
 	// Secrets reads an account with all its app passwords in one look-up, for
 	// mechanisms that do not say which secret is meant. An account that does not
 	// exist is nil, and costs the same.

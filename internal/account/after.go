@@ -19,6 +19,10 @@ const (
 	// into: more of it would help a guesser's diary and nobody else.
 	diagnoses   = 3
 	diagnosesIn = time.Minute
+	// diagnosesAtOnce of all accounts may come at once, and one in each diagnosesEach:
+	// a flood of guesses must not be made a bigger one.
+	diagnosesAtOnce = 20
+	diagnosesEach   = time.Second
 	// afterPatience is how long one job may take.
 	afterPatience = 30 * time.Second
 )
@@ -27,6 +31,8 @@ const (
 // wrong with a password and note the failure.
 type job struct {
 	upgrade bool
+	// reached, if set, is all that there is to the job: it is closed.
+	reached chan struct{}
 	attempt attempt
 	failure Failure
 }
@@ -37,8 +43,8 @@ type afterwards struct {
 	mu      sync.Mutex // guards what follows
 	jobs    []job
 	working bool
-	idle    chan struct{} // closed while nothing is to do
 	looked  map[string]tries
+	free    time.Time // when diagnosesAtOnce are free again
 }
 
 // tries counts within a time.
@@ -48,8 +54,6 @@ type tries struct {
 }
 
 func (w *afterwards) init() {
-	w.idle = make(chan struct{})
-	close(w.idle)
 	w.looked = make(map[string]tries)
 }
 
@@ -62,7 +66,7 @@ func (w *afterwards) add(c *Checker, j job) bool {
 	}
 	w.jobs = append(w.jobs, j)
 	if !w.working {
-		w.working, w.idle = true, make(chan struct{})
+		w.working = true
 		go c.work()
 	}
 	return true
@@ -72,6 +76,13 @@ func (w *afterwards) add(c *Checker, j job) bool {
 func (w *afterwards) mayLook(login string, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.free.Before(now) {
+		w.free = now
+	}
+	if w.free.Sub(now) > (diagnosesAtOnce-1)*diagnosesEach {
+		return false
+	}
+	w.free = w.free.Add(diagnosesEach)
 	t := w.looked[login]
 	if now.Sub(t.since) >= diagnosesIn {
 		if len(w.looked) >= maxAfter {
@@ -90,13 +101,16 @@ func (c *Checker) work() {
 		w.mu.Lock()
 		if len(w.jobs) == 0 {
 			w.working = false
-			close(w.idle)
 			w.mu.Unlock()
 			return
 		}
 		j := w.jobs[0]
 		w.jobs = w.jobs[1:]
 		w.mu.Unlock()
+		if j.reached != nil {
+			close(j.reached)
+			continue
+		}
 		c.do(&j)
 	}
 }
@@ -112,12 +126,13 @@ func (c *Checker) do(j *job) {
 	}()
 	if !j.upgrade {
 		defer func() { c.directory.Failed(j.failure) }()
-		if cause, ok := c.diagnose(ctx, &j.attempt); ok {
+		if cause, ok := c.diagnose(ctx, &j.attempt); ok && j.failure.Cause == WrongPassword {
 			j.failure.Cause = cause
 		}
 		return
 	}
-	release, err := c.turn(ctx, false)
+	j.attempt.home = false
+	release, err := c.turn(ctx, &j.attempt)
 	if err != nil {
 		return // the next login tries again
 	}
@@ -131,29 +146,36 @@ func (c *Checker) do(j *job) {
 	}
 }
 
-// Settle waits until what is done afterwards has been done: whoever reads
+// Settle waits until what is to be done afterwards by now has been done: whoever reads
 // failures wants to know of all, and a server that ends must not lose any.
 func (c *Checker) Settle(ctx context.Context) {
-	c.after.mu.Lock()
-	idle := c.after.idle
-	c.after.mu.Unlock()
+	w := &c.after
+	w.mu.Lock()
+	if !w.working {
+		w.mu.Unlock()
+		return
+	}
+	reached := make(chan struct{})
+	w.jobs = append(w.jobs, job{reached: reached}) // it is no work, so it has no bound
+	w.mu.Unlock()
 	select {
-	case <-idle:
+	case <-reached:
 	case <-ctx.Done():
 	}
 }
 
 // diagnose tries what people and programs make of a right password.
 func (c *Checker) diagnose(ctx context.Context, a *attempt) (Cause, bool) {
-	if a.acc == nil || a.acc.Hash == "" || !c.after.mayLook(a.acc.Login, a.now) {
+	if !c.after.mayLook(a.login, a.now) {
 		return "", false
 	}
+	a.home = false // nobody waits for this
 	for _, v := range variants(a.cred.Secret) {
-		release, err := c.turn(ctx, false)
+		release, err := c.turn(ctx, a)
 		if err != nil {
 			return "", false
 		}
-		right, err := matches(v.secret, a.acc.Hash)
+		right, err := matches(v.secret, a.stored)
 		release()
 		if err == nil && right {
 			return v.cause, true

@@ -59,6 +59,8 @@ const (
 	// Slowed: too many wrong secrets came from the network or for the account. Said
 	// as 421.
 	Slowed Cause = "too_many_guesses"
+	// TooBusy: more logins came than can be checked. Said as 454.
+	TooBusy Cause = "too_busy"
 	// BackendRejected: a backend that does not tell who it knows rejected a name that
 	// no account has.
 	BackendRejected Cause = "backend_rejected"
@@ -76,6 +78,6 @@ func Causes() []Cause {
 		AppPasswordRequired, MainPasswordNotSet, Malformed, ActsAsOther, ChannelBinding,
 		TokenInvalid, TokenExpired, TokenClockSkew, TokenAudience, TokenUser,
 		CertificateMissing, CertificateUnknown, CertificateExpired,
-		AccountDisabled, BackendDown, BackendRejected, Slowed, MechanismNotOffered, Unencrypted, WrongPort,
+		AccountDisabled, BackendDown, TooBusy, BackendRejected, Slowed, MechanismNotOffered, Unencrypted, WrongPort,
 	}
 }

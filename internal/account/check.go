@@ -55,6 +55,8 @@ type Result struct {
 	Until time.Time
 	// Err is the trouble behind BackendDown, for the log.
 	Err error
+	// Account is who was let in by Owner, as it was then.
+	Account *Account
 }
 
 // The credentials that are no app passwords.
@@ -175,6 +177,8 @@ type attempt struct {
 	acc *Account
 	// app is the app password whose secret was right, nil for anything else.
 	app *AppPassword
+	// stored is what the secret was compared with here, as a main password.
+	stored string
 	// credential names what is tried.
 	credential string
 	detail     string
@@ -255,6 +259,8 @@ func (c *Checker) password(ctx context.Context, a *attempt) Result {
 	switch {
 	case err != nil:
 		return c.down(a, err)
+	case why == Slowed:
+		cause = Slowed
 	case right && a.app == nil:
 		a.credential = CredentialMain
 		if cause = a.admit(); cause == "" {
@@ -301,11 +307,15 @@ func (c *Checker) mainPassword(ctx context.Context, a *attempt, isApp bool) (rig
 	if have {
 		stored = a.acc.Hash
 	}
-	right, err = c.argon2(ctx, a.home, a.cred.Secret, stored)
-	if err != nil || !have {
+	a.stored = stored
+	right, err = c.argon2(ctx, a, stored)
+	switch {
+	case errors.Is(err, errRefused):
+		return false, Slowed, nil
+	case err != nil || !have:
 		return false, "", err
 	}
-	if right && a.policy.Secrets.outdated(a.acc) {
+	if right && !a.own && a.policy.Secrets.outdated(a.acc) {
 		c.after.add(c, job{upgrade: true, attempt: *a})
 	}
 	return right, "", nil
@@ -370,23 +380,29 @@ func (p *policy) backendOf(acc *Account, login string) (Backend, error) {
 }
 
 // argon2 compares within the bound on concurrent computations.
-func (c *Checker) argon2(ctx context.Context, home bool, secret, stored string) (bool, error) {
-	release, err := c.turn(ctx, home)
+func (c *Checker) argon2(ctx context.Context, a *attempt, stored string) (bool, error) {
+	release, err := c.turn(ctx, a)
 	if err != nil {
 		return false, err
 	}
 	defer release()
+	if c.guesses != nil && !c.guesses.Before(a.client.Remote, "", a.now).Until.IsZero() {
+		return false, errRefused // others of its network have guessed while it waited
+	}
 	if c.hashing != nil {
 		c.hashing()
 	}
-	return matches(secret, stored)
+	return matches(a.cred.Secret, stored)
 }
 
+// errRefused says that the network was banned meanwhile.
+var errRefused = errors.New("too many wrong secrets came from the network")
+
 // turn waits for the turn to hash.
-func (c *Checker) turn(ctx context.Context, home bool) (release func(), err error) {
+func (c *Checker) turn(ctx context.Context, a *attempt) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, hashingPatience)
 	defer cancel()
-	switch err := c.turns.take(ctx, home); {
+	switch err := c.turns.take(ctx, a.home, NetworkOf(a.client.Remote)); {
 	case errors.Is(err, ErrCrowded):
 		return nil, err
 	case err != nil:

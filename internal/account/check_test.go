@@ -267,7 +267,7 @@ func TestHashing(t *testing.T) {
 		}
 		done.Wait()
 		// Two at a time, 4 s each: after 10 s six have had their turn.
-		if most != 2 || results[WrongPassword] != 6 || results[BackendDown] != 4 {
+		if most != 2 || results[WrongPassword] != 6 || results[TooBusy] != 4 {
 			t.Errorf("%d at once; results %v", most, results)
 		}
 	})

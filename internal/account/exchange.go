@@ -154,7 +154,7 @@ func (e *Exchange) Next(ctx context.Context, response []byte, now time.Time) Ans
 		case sasl.Check:
 			e.result = e.check(ctx, now)
 			switch e.result.Cause {
-			case BackendDown, Slowed:
+			case BackendDown, TooBusy, Slowed:
 				return e.end(e.result)
 			}
 			t = e.machine.Judged(e.result.Cause == "", e.policy.judgement(e.result.Cause))
@@ -192,18 +192,22 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	if c.guesses == nil {
 		return e.judge(ctx, a)
 	}
-	hold := c.guesses.Before(a.client.Remote, a.login, now)
+	before := c.guesses.Before
+	if strings.HasPrefix(a.cred.Mechanism, "SCRAM") {
+		before = c.guesses.BeforeProof
+	}
+	hold := before(a.client.Remote, a.login, now)
 	if hold.Until.IsZero() && hold.Delay > 0 {
 		defer c.waiting.Add(-1)
 		if c.waiting.Add(1) > maxWaiting {
 			return c.down(a, fmt.Errorf("too many wait because of wrong secrets: %w", ErrCrowded))
 		}
 		if pause(ctx, hold.Delay); ctx.Err() != nil {
-			return c.down(a, fmt.Errorf("the login did not wait for its turn: %w", ctx.Err()))
+			return c.down(a, fmt.Errorf("%w: it did not wait for its turn: %w", ErrCrowded, ctx.Err()))
 		}
 		now = now.Add(hold.Delay)
 		a.now = now
-		hold = c.guesses.Before(a.client.Remote, a.login, now) // others may have guessed meanwhile
+		hold = before(a.client.Remote, a.login, now) // others may have guessed meanwhile
 	}
 	if !hold.Until.IsZero() {
 		r := c.failed(a, Slowed)
@@ -218,7 +222,9 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 		if r.Login != a.login { // a backend knows it by another name
 			c.guesses.Right(a.client.Remote, r.Login, now)
 		}
-	case r.Cause == BackendDown || r.Cause == AccountDisabled && !r.Unproved: // no secret was wrong
+	case r.Cause == Slowed:
+		r.Until = before(a.client.Remote, a.login, now).Until
+	case r.Cause == BackendDown || r.Cause == TooBusy || r.Cause == AccountDisabled && !r.Unproved: // no secret was wrong
 	default:
 		hold := c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now)
 		if until := hold.Until; !until.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -49,7 +50,9 @@ func (c *Checker) failed(a *attempt, cause Cause) Result {
 		}
 	}
 	r := Result{Cause: cause, Reference: f.Reference, Unproved: a.unproved}
-	if cause == WrongPassword && a.acc != nil && a.acc.Hash != "" && c.after.add(c, job{attempt: *a, failure: f}) {
+	// Whatever was wrong, the same is done afterwards: it takes turns of the hashing,
+	// which others can feel.
+	if a.stored != "" && c.after.add(c, job{attempt: *a, failure: f}) {
 		return r // it is noted when more is known of it
 	}
 	c.directory.Failed(f)
@@ -61,7 +64,11 @@ func (c *Checker) down(a *attempt, err error) Result {
 	if a.detail == "" {
 		a.detail = clip(err.Error(), maxDetail)
 	}
-	r := c.failed(a, BackendDown)
+	cause := BackendDown
+	if errors.Is(err, ErrCrowded) {
+		cause = TooBusy
+	}
+	r := c.failed(a, cause)
 	r.Err = err
 	return r
 }

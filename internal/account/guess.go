@@ -55,7 +55,8 @@ type GuessOptions struct {
 
 // Hold is what a client has to bear.
 type Hold struct {
-	// Delay is how long to wait before the next answer, at most MaxGuessDelay.
+	// Delay is how long to wait before the next secret is looked at, at most
+	// MaxGuessDelay.
 	Delay time.Duration
 	// Until is when the client is let in again; zero: it is not refused.
 	Until time.Time
@@ -118,6 +119,7 @@ type Guesses struct {
 	banned  map[netip.Prefix]*suspect // those that are, or were until lately
 	logins  map[uint64]*counter       // wrong secrets of strangers
 	sprays  map[uint64]*spray         // by secret
+	hidden  map[uint64]*counter       // wrong proofs of a login where it is at home
 	known   map[uint64][]knownNetwork // by login
 	cleaned time.Time
 }
@@ -152,7 +154,7 @@ func NewGuesses(o GuessOptions) *Guesses {
 	g := &Guesses{
 		key: make([]byte, sha256.Size), seed: maphash.MakeSeed(),
 		open: map[netip.Prefix]*suspect{}, banned: map[netip.Prefix]*suspect{},
-		logins: map[uint64]*counter{}, sprays: map[uint64]*spray{}, known: map[uint64][]knownNetwork{},
+		logins: map[uint64]*counter{}, sprays: map[uint64]*spray{}, hidden: map[uint64]*counter{}, known: map[uint64][]knownNetwork{},
 	}
 	_, _ = rand.Read(g.key) // it never fails
 	g.SetOptions(o)
@@ -259,6 +261,7 @@ func (g *Guesses) Wrong(client netip.Addr, login, secret string, now time.Time) 
 	switch {
 	case hidden && known:
 		tried = g.hash("hidden", login)
+		g.countHidden(name, near, now)
 	case hidden:
 		g.once++
 		tried = g.hash("once", strconv.FormatUint(g.once, 10))
@@ -272,6 +275,40 @@ func (g *Guesses) Wrong(client netip.Addr, login, secret string, now time.Time) 
 		}
 	}
 	return g.hold(near, far, name, stranger, now)
+}
+
+// BeforeProof is Before for a secret that is not shown. A device with an old one
+// counts once where the login is at home, however often it tries; so does somebody who
+// guesses from there. Both wait then, for this login and in this network.
+func (g *Guesses) BeforeProof(client netip.Addr, login string, now time.Time) Hold {
+	h := g.Before(client, login, now)
+	near, _, ok := networksOf(client)
+	if !ok {
+		return h
+	}
+	name := g.hash("login", nameOf(login))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if c := g.hidden[g.place(name, near)]; c != nil && !g.exempt(client) {
+		h.join(g.delay(c.now(now), 1), time.Time{})
+	}
+	return h
+}
+
+// place stands for a login in a network.
+func (g *Guesses) place(name uint64, near netip.Prefix) uint64 {
+	return name ^ maphash.Comparable(g.seed, near)
+}
+
+func (g *Guesses) countHidden(name uint64, near netip.Prefix, now time.Time) {
+	k := g.place(name, near)
+	c := g.hidden[k]
+	if c == nil || c.forgotten(now) {
+		makeRoom(g.hidden, MaxGuessLogins, func(c *counter) float64 { return c.now(now) })
+		c = &counter{}
+		g.hidden[k] = c
+	}
+	c.score, c.at, c.touched = c.now(now)+1, now, now
 }
 
 // Right notes a right secret: the network is known to the login from now on.

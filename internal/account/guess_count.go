@@ -118,6 +118,7 @@ func (g *Guesses) clean(now time.Time) {
 	deleteFunc(g.open, old)
 	deleteFunc(g.banned, old)
 	deleteFunc(g.logins, func(_ uint64, c *counter) bool { return c.forgotten(now) })
+	deleteFunc(g.hidden, func(_ uint64, c *counter) bool { return c.forgotten(now) })
 	deleteFunc(g.sprays, func(_ uint64, y *spray) bool { return y.logins.forgotten(now) })
 	deleteFunc(g.known, func(_ uint64, l []knownNetwork) bool { return now.Sub(l[len(l)-1].seen) >= KnownFor })
 }

@@ -2,10 +2,16 @@ package account
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/onwardmail/onward/internal/sasl"
 )
 
 // guarded is a Checker that slows down after two wrong secrets.
@@ -58,7 +64,7 @@ func TestWaitBeforeTheCheck(t *testing.T) {
 		e, _ := c.Begin(ctx, "PLAIN", overTLS(), now)
 		time.AfterFunc(time.Second, cancel)
 		reads := d.reads
-		if a := e.Next(ctx, []byte("\x00anna@example.org\x00correct horse"), now); a.Result.Cause != BackendDown || d.reads != reads {
+		if a := e.Next(ctx, []byte("\x00anna@example.org\x00correct horse"), now); a.Result.Cause != TooBusy || d.reads != reads {
 			t.Errorf("%+v, %d look-ups", a.Result, d.reads-reads)
 		}
 	})
@@ -231,7 +237,7 @@ func TestWaitersAreBounded(t *testing.T) {
 			go func() { causes <- from(100+i, secret(i)) }()
 		}
 		for range 100 {
-			if got := <-causes; got != BackendDown {
+			if got := <-causes; got != TooBusy {
 				t.Fatal(got)
 			}
 		}
@@ -242,8 +248,124 @@ func TestWaitersAreBounded(t *testing.T) {
 		for range maxWaiting {
 			count[<-causes]++
 		}
-		if count[WrongPassword] < maxStrange || count[WrongPassword]+count[BackendDown] != maxWaiting { // they come to their turns all at once
+		if count[WrongPassword] < maxInLine || count[WrongPassword]+count[TooBusy] != maxWaiting { // they come to their turns all at once
 			t.Errorf("%v", count)
 		}
 	})
+}
+
+// TestParallelTriesAndBans: tries that wait for the hash while others of their
+// network bring a ban are not looked at.
+func TestParallelTriesAndBans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := newDirectory(t)
+		c := guarded(d, GuessOptions{Delay: 20, Ban: 4, BanTime: time.Hour}) // more than delay: 21
+		if err := c.turns.take(t.Context(), false, netip.Prefix{}); err != nil {
+			t.Fatal(err)
+		}
+		for c.turns.free > 0 {
+			c.turns.free-- // nobody works
+		}
+		causes := make(chan Result, maxOfNetwork)
+		for i := range maxOfNetwork {
+			go func() { causes <- plainly(t, c, "anna@example.org", secret(100+i)) }()
+		}
+		synctest.Wait()
+		for i := range 21 {
+			c.guesses.Wrong(overTLS().Remote, "anna@example.org", secret(i), now)
+		}
+		c.turns.give()
+		for range maxOfNetwork {
+			if r := <-causes; r.Cause != Slowed || !r.Until.After(now) {
+				t.Errorf("%+v", r)
+			}
+		}
+		if r := plainly(t, c, "anna@example.org", "x"); r.Cause != Slowed {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// TestOneNetworkInLine: one network does not take all places of the line.
+func TestOneNetworkInLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns, crowded := newTurns(0), 0
+		from := func(n int) error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			return turns.take(ctx, false, NetworkOf(ip4(n)))
+		}
+		errs := make(chan error)
+		for range 2 * maxOfNetwork {
+			go func() { errs <- from(1) }()
+		}
+		go func() { errs <- from(2) }()
+		for range 2*maxOfNetwork + 1 {
+			if errors.Is(<-errs, ErrCrowded) {
+				crowded++
+			}
+		}
+		if crowded != maxOfNetwork || len(turns.from) != 0 {
+			t.Errorf("%d were turned away, %v are counted", crowded, turns.from)
+		}
+	})
+}
+
+// TestProofsAtHome: a device with an old password waits before each of its tries by
+// SCRAM after some, and so does whoever guesses from its network; nobody else does.
+func TestProofsAtHome(t *testing.T) {
+	g, now := NewGuesses(someOptions()), midday()
+	g.Right(ip4(1), "anna", now)
+	for range 100 {
+		g.Wrong(ip4(1), "anna", "", now)
+	}
+	if h := g.BeforeProof(ip4(1), "anna", now); h.Delay != MaxGuessDelay || !h.Until.IsZero() {
+		t.Errorf("one more by SCRAM: %+v", h)
+	}
+	if h := g.Before(ip4(1), "anna", now); h != (Hold{}) {
+		t.Errorf("by PLAIN: %+v", h)
+	}
+	if h := g.BeforeProof(ip4(1), "bert", now); h != (Hold{}) {
+		t.Errorf("another login there: %+v", h)
+	}
+	if h := g.BeforeProof(ip4(2), "anna", now); h != (Hold{}) {
+		t.Errorf("the same login elsewhere: %+v", h)
+	}
+	if h := g.BeforeProof(ip4(1), "anna", now.Add(10*time.Hour)); h != (Hold{}) {
+		t.Errorf("hours later: %+v", h)
+	}
+}
+
+// TestSameWorkAfterwards: what is done after the reply takes turns of the hashing,
+// so it is as much for a name that no account has.
+func TestSameWorkAfterwards(t *testing.T) {
+	d, apps := newDirectory(t)
+	for login, secret := range map[string]string{
+		"anna@example.org": "Wrong horse ", "nobody@example.org": "Wrong horse ", "apps@example.org": "Wrong horse ",
+		"off@example.org": "Wrong horse ",
+	} {
+		c := newChecker(d, 1)
+		c.try(t, sasl.Credentials{Mechanism: "PLAIN", Login: login, Secret: secret}, overTLS())
+		if n := len(c.after.looked); n != 1 {
+			t.Errorf("%s with %q: %d logins were looked into", login, secret, n)
+		}
+	}
+	c := newChecker(d, 1)
+	c.try(t, sasl.Credentials{Mechanism: "PLAIN", Login: "anna@example.org", Secret: apps["revoked"]}, overTLS())
+	if len(c.after.looked) != 1 || d.failures[len(d.failures)-1].Cause != AppPasswordRevoked {
+		t.Errorf("%v, %+v", c.after.looked, d.failures[len(d.failures)-1])
+	}
+}
+
+// TestNamesOfCertificates: a stranger chooses what stands in his certificate.
+func TestNamesOfCertificates(t *testing.T) {
+	d, _ := newDirectory(t)
+	c := newChecker(d, 1)
+	leaf := &x509.Certificate{Raw: []byte("x"), EmailAddresses: slices.Repeat([]string{"anna@example.org"}, 10_000), NotAfter: now.Add(time.Hour)}
+	client := overTLS()
+	client.Certificates = []*x509.Certificate{leaf}
+	e, _ := c.Begin(t.Context(), "EXTERNAL", client, now)
+	if a := e.Next(t.Context(), []byte{}, now); a.Result.Cause != CertificateUnknown || d.reads != maxCertificateNames {
+		t.Errorf("%+v, %d look-ups", a.Result, d.reads)
+	}
 }

@@ -16,10 +16,15 @@ const ServiceOwn = "self-service"
 // matter here (AppOnly); and an app password does not do, because whoever finds
 // one in a device must not make himself others. who is what the machine calls him.
 func (c *Checker) Owner(ctx context.Context, login, password, who string, now time.Time) Result {
-	return c.password(ctx, &attempt{
+	a := &attempt{
 		policy: c.policy.Load(), cred: sasl.Credentials{Login: login, Secret: password, Key: -1},
 		client: Client{Service: ServiceOwn, Helo: who}, now: now, login: NormalizeLogin(login), home: true, own: true,
-	})
+	}
+	r := c.password(ctx, a)
+	if r.Cause == "" {
+		r.Account = a.acc
+	}
+	return r
 }
 
 // IsAppPassword reports whether a text has the form of an app password.

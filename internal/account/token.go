@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/onwardmail/onward/internal/sasl"
@@ -91,13 +92,18 @@ func (c *Checker) certificate(ctx context.Context, a *attempt) Result {
 		return c.settle(a, CertificateMissing)
 	}
 	leaf := a.client.Certificates[0]
-	a.detail = "SHA-256 " + Fingerprint(leaf)
+	print := Fingerprint(leaf)
+	a.detail = "SHA-256 " + print
 	names := leaf.EmailAddresses // rfc5280#4.2.1.6
 	if a.login != "" {
 		names = []string{a.login}
 	}
-	for _, name := range names {
-		acc, _, err := c.directory.Login(ctx, NormalizeLogin(name), "")
+	// A stranger chose the names: so each costs one look-up and nothing else, and
+	// they are few.
+	authority := a.authority(leaf)
+	for _, name := range names[:min(len(names), maxCertificateNames)] {
+		name = NormalizeLogin(name)
+		acc, _, err := c.directory.Login(ctx, name, "")
 		if err != nil {
 			return c.down(a, err)
 		}
@@ -108,21 +114,23 @@ func (c *Checker) certificate(ctx context.Context, a *attempt) Result {
 		switch {
 		case a.now.After(leaf.NotAfter) || a.now.Before(leaf.NotBefore):
 			return c.settle(a, CertificateExpired)
-		case a.vouchedFor(leaf):
+		case slices.Contains(acc.Certificates, print), authority && namedIn(leaf.EmailAddresses, acc.Login):
 			return c.settle(a, a.admit())
 		}
 	}
 	return c.settle(a, CertificateUnknown)
 }
 
-// vouchedFor reports whether a certificate is the account's.
-func (a *attempt) vouchedFor(leaf *x509.Certificate) bool {
-	print := Fingerprint(leaf)
-	for _, f := range a.acc.Certificates {
-		if f == print {
-			return true
-		}
-	}
+// maxCertificateNames is how many addresses of a certificate are looked at.
+const maxCertificateNames = 4
+
+// namedIn reports whether an address is among those of a certificate.
+func namedIn(names []string, login string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, login) })
+}
+
+// authority reports whether one that we trust vouches for a certificate.
+func (a *attempt) authority(leaf *x509.Certificate) bool {
 	if a.policy.ClientCAs == nil {
 		return false
 	}
@@ -130,15 +138,8 @@ func (a *attempt) vouchedFor(leaf *x509.Certificate) bool {
 	for _, c := range a.client.Certificates[1:] {
 		others.AddCert(c)
 	}
-	if _, err := leaf.Verify(x509.VerifyOptions{
+	_, err := leaf.Verify(x509.VerifyOptions{
 		Roots: a.policy.ClientCAs, Intermediates: others, CurrentTime: a.now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}); err != nil {
-		return false
-	}
-	for _, name := range leaf.EmailAddresses {
-		if strings.EqualFold(name, a.acc.Login) {
-			return true
-		}
-	}
-	return false
+	})
+	return err == nil
 }

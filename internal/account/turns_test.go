@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,7 @@ func TestTurns(t *testing.T) {
 		var order []string
 		var working atomic.Int32
 		work := func(name string, home bool) {
-			if err := turns.take(t.Context(), home); err != nil {
+			if err := turns.take(t.Context(), home, netip.Prefix{}); err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
 			}
@@ -55,20 +56,20 @@ func TestTurns(t *testing.T) {
 func TestTurnsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns(1)
-		if err := turns.take(t.Context(), false); err != nil {
+		if err := turns.take(t.Context(), false, netip.Prefix{}); err != nil {
 			t.Fatal(err)
 		}
-		for i := range maxStrange {
+		for i := range maxInLine {
 			go func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+i%3)*time.Second)
 				defer cancel()
-				if err := turns.take(ctx, false); !errors.Is(err, context.DeadlineExceeded) {
+				if err := turns.take(ctx, false, netip.Prefix{}); !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
 			}()
 		}
 		synctest.Wait()
-		if err := turns.take(t.Context(), false); !errors.Is(err, ErrCrowded) {
+		if err := turns.take(t.Context(), false, netip.Prefix{}); !errors.Is(err, ErrCrowded) {
 			t.Errorf("one more: %v", err)
 		}
 		time.Sleep(time.Minute)
@@ -78,20 +79,20 @@ func TestTurnsGivenUp(t *testing.T) {
 			t.Errorf("%d free, %d wait", turns.free, len(turns.strange))
 		}
 		// A turn that comes as its waiter gives up goes to the next one.
-		if err := turns.take(t.Context(), true); err != nil {
+		if err := turns.take(t.Context(), true, netip.Prefix{}); err != nil {
 			t.Fatal(err)
 		}
 		for range 100 {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan error)
-			go func() { done <- turns.take(ctx, true) }()
+			go func() { done <- turns.take(ctx, true, netip.Prefix{}) }()
 			synctest.Wait()
 			go cancel()
 			turns.give()
 			if err := <-done; err == nil {
 				turns.give()
 			}
-			if err := turns.take(t.Context(), false); err != nil {
+			if err := turns.take(t.Context(), false, netip.Prefix{}); err != nil {
 				t.Fatal(err)
 			}
 		}

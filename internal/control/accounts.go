@@ -111,8 +111,15 @@ func accountExists(login string) error {
 	return fail(Exists, "the account %s exists already; change its password with: onward account passwd %s", login, login)
 }
 
+// MaxIdentities is how many identities an account has besides its own address, and
+// how many senders an app password is bound to.
+const MaxIdentities = 1000
+
 // parseIdentities brings identities to the form in which they are compared.
 func parseIdentities(list []string) ([]string, error) {
+	if len(list) > MaxIdentities {
+		return nil, fail(Invalid, "%d identities are given; at most %d", len(list), MaxIdentities)
+	}
 	var ids []string
 	for _, text := range list {
 		id := ""
@@ -143,7 +150,12 @@ func (s *Service) knownAccount(ctx context.Context, login string) (account.Accou
 		return account.Account{}, fail(Invalid, "name the account, like anna@example.org")
 	}
 	a, err := s.opt.Accounts.Account(ctx, login)
+	if err == nil {
+		err = stillProved(ctx, &a)
+	}
 	switch {
+	case KindOf(err) == Refused:
+		return a, err
 	case errors.Is(err, account.ErrNotFound):
 		return a, fail(NotFound, "there is no account %s; see those that are with: onward account list", login)
 	case err != nil:

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -63,6 +64,9 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 	if err != nil {
 		return none, trouble("list the app passwords of "+a.Login, err)
 	}
+	if err := s.roomForAppPassword(ctx, have); err != nil {
+		return none, err
+	}
 	for _, p := range have {
 		if p.Name == q.Name && p.Status(time.Now()) == "active" {
 			return none, fail(Exists, "%s has an active app password named %q already; take another name, or revoke that one first: onward account app-password revoke %s %s",
@@ -93,6 +97,28 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 		made.Warnings = append(made.Warnings, "the account is disabled; enable it with: onward account enable "+a.Login)
 	}
 	return made, nil
+}
+
+// roomForAppPassword sees that an account can have one more. What was revoked
+// longest ago goes when there are too many.
+func (s *Service) roomForAppPassword(ctx context.Context, have []account.AppPassword) error {
+	var revoked []account.AppPassword
+	for _, p := range have {
+		if !p.Revoked.IsZero() {
+			revoked = append(revoked, p)
+		}
+	}
+	if len(have)-len(revoked) >= MaxAppPasswords {
+		return fail(Refused, "%s has %d app passwords, and more are not possible; revoke one that is not needed: onward account app-password list %s", have[0].Login, MaxAppPasswords, have[0].Login)
+	}
+	if len(revoked) < MaxAppPasswords {
+		return nil
+	}
+	oldest := slices.MinFunc(revoked, func(p, q account.AppPassword) int { return p.Revoked.Compare(q.Revoked) })
+	if err := s.opt.Accounts.RemoveAppPassword(ctx, oldest.Login, oldest.ID); err != nil {
+		return trouble("forget an app password that was revoked long ago", err)
+	}
+	return nil
 }
 
 // keysFor makes the keys of SCRAM of a secret; an account that has no salt yet
@@ -229,7 +255,7 @@ func (s *Service) ListFailures(ctx context.Context, q FailuresRequest) ([]LoginF
 		}
 		login = a.Login
 	}
-	s.opt.Settle(ctx)
+	s.settle(ctx)
 	failures, err := s.opt.Accounts.Failures(ctx, login, limit)
 	if err != nil {
 		return nil, trouble("list the failed logins", err)
@@ -247,7 +273,7 @@ func (s *Service) failuresOfName(ctx context.Context, q FailuresRequest, limit i
 	if s.opt.NameMatches == nil {
 		return nil, none
 	}
-	s.opt.Settle(ctx)
+	s.settle(ctx)
 	all, err := s.opt.Accounts.Failures(ctx, "", MaxListed)
 	if err != nil {
 		return nil, trouble("list the failed logins", err)
@@ -270,7 +296,7 @@ func (s *Service) ExplainLogin(ctx context.Context, q ExplainLoginRequest) (Logi
 	if reference == "" {
 		return LoginFailure{}, fail(Invalid, "give the reference that the server named with its 535, such as in «onward explain-login REFERENCE»")
 	}
-	s.opt.Settle(ctx)
+	s.settle(ctx)
 	f, err := s.opt.Accounts.Failure(ctx, reference)
 	if err == nil && q.login != "" && f.Login != q.login {
 		err = account.ErrNotFound // it is none of his business whether it is there

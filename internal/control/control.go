@@ -118,6 +118,16 @@ func New(opt Options) *Service {
 	return &Service{opt: opt}
 }
 
+// settle waits a moment until failed logins have been noted.
+func (s *Service) settle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
+	s.opt.Settle(ctx)
+}
+
+// settlePatience is how long whoever reads failures waits for the last of them.
+const settlePatience = 2 * time.Second
+
 // changeAccounts waits until nobody else changes accounts, and returns what ends
 // that.
 func (s *Service) changeAccounts() (done func()) {

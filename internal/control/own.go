@@ -41,10 +41,12 @@ func own[Q, R any, P ownable[Q]](o Operation[Q, R]) entry {
 		if err := decodeOne(body, &q); err != nil {
 			return nil, err
 		}
-		login, err := s.owner(ctx, q.Login, q.Password)
+		a, err := s.owner(ctx, q.Login, q.Password)
 		if err != nil {
 			return nil, err
 		}
+		login := a.Login
+		ctx = context.WithValue(ctx, provedKey{}, a)
 		if err := P(&q.Request).own(login); err != nil {
 			return nil, err
 		}
@@ -143,39 +145,56 @@ func (o Operation[Q, R]) CallAs(ctx context.Context, c *Conn, login, password st
 // what the machine calls him. account.Checker.Owner is one.
 type Verifier func(ctx context.Context, login, password, who string, now time.Time) account.Result
 
-// owner returns the login whose main password somebody knows. Like on the wire,
+// provedKey is the key of a context: the account whose main password was proved.
+type provedKey struct{}
+
+// stillProved says whether what an owner has proved holds for the account as it is
+// now: meanwhile an administrator may have set another password, or disabled it.
+func stillProved(ctx context.Context, now *account.Account) error {
+	was, ok := ctx.Value(provedKey{}).(*account.Account)
+	if !ok || was.Login == now.Login && was.Hash == now.Hash && was.Backend == now.Backend && was.Created.Equal(now.Created) && !now.Disabled {
+		return nil
+	}
+	return fail(Refused, "the account was changed at the same time; nothing was done. Try again")
+}
+
+// ownerPatience bounds the check of a password.
+const ownerPatience = 30 * time.Second
+
+// owner returns the account whose main password somebody knows. Like on the wire,
 // what was wrong is not told; the reference leads to it.
-func (s *Service) owner(ctx context.Context, login, password string) (string, error) {
+func (s *Service) owner(ctx context.Context, login, password string) (*account.Account, error) {
 	who, now := actor(ctx), time.Now()
 	switch {
 	case s.opt.Owner == nil:
-		return "", fail(Unavailable, "nobody can be let in here to manage an account of his own")
+		return nil, fail(Unavailable, "nobody can be let in here to manage an account of his own")
 	case login == "":
-		return "", fail(Invalid, "name your login, an address such as anna@example.org")
+		return nil, fail(Invalid, "name your login, an address such as anna@example.org")
 	case password == "":
-		return "", fail(Invalid, "give the main password of %s", login)
+		return nil, fail(Invalid, "give the main password of %s", login)
 	case account.IsAppPassword(password):
-		return "", fail(Refused, "that is an app password; to manage an account takes its main password. Whoever has none asks an administrator: onward account passwd %s", login)
+		return nil, fail(Refused, "that is an app password; to manage an account takes its main password. Whoever has none asks an administrator: onward account passwd %s", login)
 	}
-	if wait := s.tries.take(who, now); wait > 0 {
-		return "", fail(Unavailable, "too many wrong passwords; try again in %s", max(wait.Round(time.Second), time.Second))
+	wait, done := s.tries.take(who, now)
+	if wait > 0 {
+		return nil, fail(Unavailable, "too many wrong passwords, or too many at a time; try again in %s", max(wait.Round(time.Second), time.Second))
 	}
-	switch r := s.opt.Owner(ctx, login, password, who, now); r.Cause {
-	case "":
-		s.tries.giveBack(who)
-		return r.Login, nil
-	case account.BackendDown:
-		s.tries.giveBack(who)
-		return "", fail(Unavailable, "the password cannot be checked now: %v; try again later (reference %s)", r.Err, r.Reference)
-	case account.AccountDisabled:
-		if !r.Unproved {
-			s.tries.giveBack(who)
-			return "", fail(Refused, "the account %s is disabled; ask an administrator: onward account enable %s", login, login)
-		}
-		fallthrough
-	default:
-		return "", fail(Refused, "login or password is wrong; an administrator sees what it was with: onward explain-login %s", r.Reference)
+	// Whoever hangs up is not spared: else his wrong password would not count.
+	check, cancel := context.WithTimeout(context.WithoutCancel(ctx), ownerPatience)
+	defer cancel()
+	r := s.opt.Owner(check, login, password, who, now)
+	proved := r.Cause == account.AccountDisabled && !r.Unproved
+	done(r.Cause == "" || r.Cause == account.BackendDown || r.Cause == account.TooBusy || proved)
+	switch {
+	case r.Cause == "" && r.Account != nil:
+		return r.Account, nil
+	case r.Cause == account.BackendDown || r.Cause == account.TooBusy:
+		s.opt.Log.Error("a password cannot be checked", "login", login, "user", who, "error", r.Err, "reference", r.Reference)
+		return nil, fail(Unavailable, "the password cannot be checked now; try again later, or ask an administrator: onward explain-login %s", r.Reference)
+	case proved:
+		return nil, fail(Refused, "the account %s is disabled; ask an administrator: onward account enable %s", login, login)
 	}
+	return nil, fail(Refused, "login or password is wrong; an administrator sees what it was with: onward explain-login %s", r.Reference)
 }
 
 // Wrong passwords of one user of this machine: these may come at once, and one
@@ -191,38 +210,43 @@ const (
 type tries struct {
 	mu   sync.Mutex
 	free map[string]time.Time // when all tries of a user are free again
+	busy map[string]bool      // users of whom one is being checked
 }
 
-// take takes one try of a user, or returns how long he has to wait for it.
-func (t *tries) take(who string, now time.Time) time.Duration {
+// take takes one try of a user, one at a time, or returns how long he has to wait
+// for it. done ends it; spared says that the password was not wrong.
+func (t *tries) take(who string, now time.Time) (wait time.Duration, done func(spared bool)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.busy[who] {
+		return time.Second, nil
+	}
 	free := t.free[who]
 	if free.Before(now) {
 		free = now
 	}
 	free = free.Add(wrongEach)
 	if wait := free.Sub(now) - wrongAtOnce*wrongEach; wait > 0 {
-		return wait
+		return wait, nil
 	}
 	if len(t.free) >= maxTriers {
 		maps.DeleteFunc(t.free, func(_ string, at time.Time) bool { return !at.After(now) })
 	}
 	switch {
 	case t.free == nil:
-		t.free = make(map[string]time.Time)
+		t.free, t.busy = make(map[string]time.Time), make(map[string]bool)
 	case len(t.free) >= maxTriers && t.free[who].IsZero():
-		return wrongEach // a thousand users at once: none of them knows a password
+		return wrongEach, nil // a thousand users at once: none of them knows a password
 	}
-	t.free[who] = free
-	return 0
-}
-
-// giveBack undoes take: the password was not wrong.
-func (t *tries) giveBack(who string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.free[who] = t.free[who].Add(-wrongEach)
+	t.free[who], t.busy[who] = free, true
+	return 0, func(spared bool) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.busy, who)
+		if spared {
+			t.free[who] = t.free[who].Add(-wrongEach)
+		}
+	}
 }
 
 // OwnCommand is the command by which an owner does what an administrator does
@@ -252,6 +276,6 @@ var ownCommands = sync.OnceValue(func() *regexp.Regexp {
 // ServeOwners is Serve for every user of this machine, who manage accounts of
 // their own there and do nothing else.
 func (s *Service) ServeOwners(ctx context.Context, l net.Listener, log *slog.Logger) error {
-	h := &handler{service: s, allowed: func(int) bool { return true }, entries: table(ownEntries())}
+	h := &handler{service: s, allowed: func(int) bool { return true }, entries: table(ownEntries()), each: maxOfUser}
 	return h.serve(ctx, l, log)
 }

@@ -2,8 +2,10 @@ package control_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -193,7 +195,7 @@ func TestOwnersGuess(t *testing.T) {
 		s := control.New(control.Options{
 			Accounts: noAccounts{}, Owner: func(_ context.Context, login, password, _ string, _ time.Time) account.Result {
 				if password == "right" {
-					return account.Result{Login: login}
+					return account.Result{Login: login, Account: &account.Account{Login: login}}
 				}
 				wrong++
 				return account.Result{Cause: account.WrongPassword}
@@ -232,4 +234,89 @@ type noAccounts struct{ account.Directory }
 
 func (noAccounts) Account(context.Context, string) (account.Account, error) {
 	return account.Account{}, account.ErrNotFound
+}
+
+// TestProofMustHold: what an owner asks for is not done if his password was changed,
+// or his account disabled, since he proved that he knows it.
+func TestProofMustHold(t *testing.T) {
+	for name, change := range map[string]func(*control.Service) error{
+		"another password": func(s *control.Service) error {
+			_, err := s.SetPassword(t.Context(), control.PasswordRequest{Login: "bert@example.org", Password: "set by the administrator"})
+			return err
+		},
+		"disabled": func(s *control.Service) error {
+			_, err := s.EnableAccount(t.Context(), control.EnableRequest{Login: "bert@example.org"})
+			return err
+		},
+		"made anew": func(s *control.Service) error {
+			if _, err := s.RemoveAccount(t.Context(), control.AccountName{Login: "bert@example.org"}); err != nil {
+				return err
+			}
+			time.Sleep(time.Second) // dates of accounts are whole seconds
+			_, err := s.AddAccount(t.Context(), control.AccountRequest{Login: "bert@example.org", Password: berts})
+			return err
+		},
+	} {
+		s := ownersSite(t)
+		proved := s.opt.Owner
+		s.opt.Owner = func(ctx context.Context, login, password, who string, now time.Time) account.Result {
+			r := proved(ctx, login, password, who, now)
+			if err := change(s.service); err != nil {
+				t.Error(err)
+			}
+			return r
+		}
+		c := control.Local(control.New(s.opt))
+		_, err := control.SetPassword.CallAs(t.Context(), c, "bert@example.org", berts, control.PasswordRequest{Password: "set by a thief"})
+		if control.KindOf(err) != control.Refused || !strings.Contains(err.Error(), "changed at the same time") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if r := proved(t.Context(), "bert@example.org", "set by a thief", "thief", time.Now()); r.Cause == "" {
+			t.Errorf("%s: the thief's password is in force", name)
+		}
+	}
+}
+
+// TestBoundsOfAnAccount: nobody makes an account so large that reading it is a burden.
+func TestBoundsOfAnAccount(t *testing.T) {
+	s := ownersSite(t)
+	ctx := t.Context()
+	many := make([]string, control.MaxScope+1)
+	for i := range many {
+		many[i] = "anna@example.org"
+	}
+	_, err := s.service.AddAppPassword(ctx, control.AppPasswordRequest{Login: "anna@example.org", Name: "x", Scope: control.Scope{Senders: many}})
+	if control.KindOf(err) != control.Invalid {
+		t.Errorf("senders: %v", err)
+	}
+	if _, err := s.service.AddAccount(ctx, control.AccountRequest{Login: "new@example.org", Identities: make([]string, control.MaxIdentities+1)}); control.KindOf(err) != control.Invalid {
+		t.Errorf("identities: %v", err)
+	}
+	for i := range 2*control.MaxAppPasswords + 5 {
+		made, err := s.service.AddAppPassword(ctx, control.AppPasswordRequest{Login: "anna@example.org", Name: "p" + strconv.Itoa(i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i < control.MaxAppPasswords+5 { // the rest stays in force
+			if _, err := s.service.RevokeAppPassword(ctx, control.RevokeRequest{Login: "anna@example.org", Which: made.ID}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := s.service.AddAppPassword(ctx, control.AppPasswordRequest{Login: "anna@example.org", Name: "more"}); control.KindOf(err) != control.Refused {
+		t.Errorf("one more: %v", err)
+	}
+	list, err := s.service.ListAppPasswords(ctx, control.AccountName{Login: "anna@example.org"})
+	if err != nil || len(list) > 2*control.MaxAppPasswords {
+		t.Errorf("%d app passwords are kept, %v", len(list), err)
+	}
+	for i := range control.MaxCertificates + 1 {
+		_, err = s.service.SetAccount(ctx, control.SettingsRequest{Login: "anna@example.org", AddCertificate: fmt.Sprintf("%064x", i)})
+	}
+	if control.KindOf(err) != control.Refused {
+		t.Errorf("certificates: %v", err)
+	}
+	if _, err := s.service.SetPassword(ctx, control.PasswordRequest{Login: "anna@example.org", Password: "abcdefgh-cdefghkm-cdefghkm-cdefghkm-cdefghkm"}); control.KindOf(err) != control.Invalid {
+		t.Errorf("a password in the form of an app password: %v", err)
+	}
 }

@@ -33,6 +33,8 @@ func checkPassword(login, password string) error {
 		return fail(Invalid, "the password has %d octets; at most %d", len(password), account.MaxPassword)
 	case !printable(password):
 		return fail(Invalid, "the password has a character that cannot be typed; use letters, digits, signs and spaces")
+	case account.IsAppPassword(password):
+		return fail(Invalid, "the password has the form of an app password and would be taken for one; choose another")
 	case low == login || low == local:
 		return fail(Invalid, "the password is the name of the account; choose another")
 	}

@@ -19,6 +19,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 	}{
 		account.AccountDisabled:     {525, "5.7.13"},
 		account.BackendDown:         {454, "4.7.0"},
+		account.TooBusy:             {454, "4.7.0"},
 		account.Slowed:              {421, "4.7.0"},
 		account.MechanismNotOffered: {504, "5.5.4"},
 		account.Unencrypted:         {538, "5.7.11"},

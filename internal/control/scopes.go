@@ -41,6 +41,8 @@ func (s *Service) ChangeIdentity(ctx context.Context, q IdentityRequest) (Accoun
 		a.Identities = slices.Delete(a.Identities, at, at+1)
 	case at >= 0:
 		return AccountInfo{}, fail(Exists, "%s may send as %s already", a.Login, ids[0])
+	case len(a.Identities) >= MaxIdentities:
+		return AccountInfo{}, fail(Refused, "%s has %d identities, and more are not possible; give it those of a whole domain, as in @example.org", a.Login, len(a.Identities))
 	default:
 		a.Identities = append(a.Identities, ids[0])
 	}
@@ -111,6 +113,9 @@ func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInf
 	if f := strings.ToLower(q.AddCertificate); f != "" {
 		if len(f) != 64 || strings.Trim(f, "0123456789abcdef") != "" {
 			return AccountInfo{}, fail(Invalid, "%q is no SHA-256 fingerprint: 64 hexadecimal digits", f)
+		}
+		if len(a.Certificates) >= MaxCertificates {
+			return AccountInfo{}, fail(Refused, "%s has %d certificates, and more are not possible; take one away with --remove-certificate", a.Login, len(a.Certificates))
 		}
 		if !slices.Contains(a.Certificates, f) {
 			a.Certificates = append(a.Certificates, f)
@@ -189,8 +194,19 @@ func (s *Service) SetScope(ctx context.Context, q ScopeRequest) (AppPasswordInfo
 	return AppPasswordInfo{p, p.Status(time.Now())}, nil
 }
 
+// What one account may have at most: its owner may make them, and a login reads
+// them all.
+const (
+	MaxScope        = 50  // senders, networks and recipient domains of one app password, each
+	MaxAppPasswords = 100 // that are not revoked
+	MaxCertificates = 20
+)
+
 // bind puts a scope on an app password, beside what it is bound to already.
 func (s *Service) bind(ctx context.Context, a *account.Account, p *account.AppPassword, q Scope) error {
+	if n := max(len(q.Senders), len(q.Networks), len(q.Recipients)); n > MaxScope {
+		return fail(Invalid, "an app password is to be bound to %d things of a kind; at most %d", n, MaxScope)
+	}
 	to, device, idle := p.Scope, p.Device || q.Device, p.Idle
 	if len(q.Senders) > 0 {
 		ids, err := parseIdentities(q.Senders)

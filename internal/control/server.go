@@ -24,8 +24,10 @@ const (
 	MaxRequest = 1 << 20
 	// maxConnections is how many are served at one time; others wait.
 	maxConnections = 64
-	headerTimeout  = 10 * time.Second
-	idleTimeout    = time.Minute
+	// maxOfUser is how many of them one user has where people manage their accounts.
+	maxOfUser     = maxConnections / 4
+	headerTimeout = 10 * time.Second
+	idleTimeout   = time.Minute
 	// requestTimeout bounds an operation with its transfer.
 	requestTimeout = 10 * time.Minute
 	// drainTimeout is how long Serve waits for requests when it is told to end.
@@ -94,7 +96,7 @@ func (h *handler) serve(ctx context.Context, l net.Listener, log *slog.Logger) e
 			server.Close()
 		}
 	})
-	err := server.Serve(newGate(l))
+	err := server.Serve(newGate(l, h.each))
 	if stop() { // it was not told to end
 		return trouble("serve the control socket", err)
 	}
@@ -112,6 +114,8 @@ type handler struct {
 	allowed func(uid int) bool
 	entries map[string]entry
 	submits bool
+	// each is how many connections one user may have; 0: any.
+	each int
 }
 
 // ServeHTTP checks who asks, finds the operation and answers.

@@ -262,6 +262,7 @@ func (d *demo) rejected(ctx context.Context) error {
 	refs = append(refs, got[strings.LastIndexByte(got, ' ')+1:])
 	c.conn.Close()
 	d.note("The wire says the same three times. Anna, who owns the account, asks by the references:")
+	d.server.Settle(ctx)
 	for i, want := range []account.Cause{account.WrongPassword, account.AppPasswordExpired, account.AppPasswordRevoked} {
 		f, err := d.server.Directory().Failure(ctx, refs[i])
 		if err != nil {

@@ -90,11 +90,10 @@ func (e *exchange) Next(ctx context.Context, response []byte) transaction.Answer
 	case "":
 		log.Info("login", "session", p.Session, "login", res.Login, "credential", res.Credential, "mechanism", e.mechanism, "remote", remote)
 		return transaction.Answer{Identity: transaction.Identity{Login: res.Login, Credential: res.Credential}}
+	case account.TooBusy: // a flood must not fill the log
+		log.Info("login not checked", "session", p.Session, "error", res.Err, "reference", res.Reference, "remote", remote)
+		return transaction.Answer{Reply: reply.AuthUnavailable()}
 	case account.BackendDown:
-		if errors.Is(res.Err, account.ErrCrowded) { // a flood must not fill the log
-			log.Info("login not checked", "session", p.Session, "error", res.Err, "reference", res.Reference, "remote", remote)
-			return transaction.Answer{Reply: reply.AuthUnavailable()}
-		}
 		log.Error("logins cannot be checked", "session", p.Session, "error", res.Err, "reference", res.Reference)
 		return transaction.Answer{Reply: reply.AuthUnavailable()}
 	}

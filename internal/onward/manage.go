@@ -119,7 +119,7 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	undo = append(undo, d.Close)
 	resolver := &recipient.Resolver{Directory: d, Postmaster: postmaster(c), Hostname: hostDomain(c)}
 	low := watchDisk(c.Data, c.Limits.FreeDisk)
-	backends, _ := makeBackends(c, nil) // whoever asks for one hears what is wrong with it
+	backends, broken := makeBackends(c, nil)
 	undo = append(undo, func() error { closeBackends(backends); return nil })
 	checker := account.NewChecker(d, keys.Key(store.KeyAppPassword), 0, nil, account.Policy{Secrets: secretPolicy(c), Backends: backends})
 	undo = append(undo, func() error { // what it still has to say goes into the directory
@@ -136,7 +136,13 @@ func OpenLocal(_ context.Context, c *config.Config, version Version) (_ *control
 	return control.New(control.Options{
 		Recipients: d, Accounts: d, Queue: q, Resolver: resolver, Intake: handler,
 		AppPasswordKey: keys.Key(store.KeyAppPassword), Random: rand.Reader,
-		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: checker.Settle, Owner: checker.Owner, NameMatches: checker.NameMatches,
+		Secrets: func() account.SecretPolicy { return secretPolicy(c) }, Settle: checker.Settle,
+		Owner: func(ctx context.Context, login, password, who string, now time.Time) account.Result {
+			if broken != nil { // it is not known whose password it would be
+				return account.Result{Cause: account.BackendDown, Err: broken}
+			}
+			return checker.Owner(ctx, login, password, who, now)
+		}, NameMatches: checker.NameMatches,
 		Version: string(version), MaxSize: func() int64 { return c.Limits.MessageSize },
 		Backends: func() ([]account.Backend, error) { return makeBackends(c, nil) },
 		Usage:    account.NewMeter(d, keys.Key(store.KeyLoginName)),

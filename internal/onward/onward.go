@@ -504,6 +504,9 @@ func (s *Server) Queue() *store.Queue         { return s.queue }
 func (s *Server) Directory() *store.Directory { return s.directory }
 func (s *Server) Keys() *store.Keys           { return s.keys }
 
+// Settle waits until the failed logins of now are in the directory.
+func (s *Server) Settle(ctx context.Context) { s.checker.Settle(ctx) }
+
 // Wake makes the queue look for due mail at once.
 func (s *Server) Wake() { s.manager.Wake() }
 

@@ -438,6 +438,22 @@ func (d *Directory) ChangeAppPassword(ctx context.Context, login, id string, cha
 	return p, nil
 }
 
+// RemoveAppPassword implements account.Directory.
+func (d *Directory) RemoveAppPassword(ctx context.Context, login, id string) error {
+	login = account.NormalizeLogin(login)
+	err := d.db.write(ctx, 0, func(c *conn) error {
+		err := c.use("DELETE FROM app_password WHERE id = ? AND login = ?").text(id).text(login).exec()
+		if err == nil && c.Changes() == 0 {
+			return account.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("remove the app password %q of %s: %w", id, login, err)
+	}
+	return nil
+}
+
 // hasKeys stands in the data of a secret that SCRAM can check.
 const hasKeys = `%"sha256":{%`
 
