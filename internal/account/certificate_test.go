@@ -94,7 +94,7 @@ func TestCertificates(t *testing.T) {
 		"fingerprint, but overdue":       {"anna@example.org", []*x509.Certificate{pinnedOld}, nil, CertificateExpired},
 		"by authority, as named there":   {"", []*x509.Certificate{ours.client(t, "anna@example.org", x509.Certificate{})}, ca, ""},
 		"by authority, as asked":         {"anna@example.org", []*x509.Certificate{ours.client(t, "ANNA@example.org", x509.Certificate{})}, ca, ""},
-		"by authority, as another":       {"apps@example.org", []*x509.Certificate{ours.client(t, "anna@example.org", x509.Certificate{})}, ca, CertificateUnknown},
+		"by authority, as another":       {"apps@example.org", []*x509.Certificate{ours.client(t, "anna@example.org", x509.Certificate{})}, ca, ActsAsOther},
 		"by authority, overdue":          {"", []*x509.Certificate{ours.client(t, "anna@example.org", overdue)}, ca, CertificateExpired},
 		"by authority, too early":        {"", []*x509.Certificate{ours.client(t, "anna@example.org", early)}, ca, CertificateExpired},
 		"by authority, for servers":      {"", []*x509.Certificate{ours.client(t, "anna@example.org", server)}, ca, CertificateUnknown},

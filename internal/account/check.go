@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -267,10 +268,13 @@ func (c *Checker) password(ctx context.Context, a *attempt) Result {
 			return c.settle(a, "")
 		}
 	case cause != "": // the app password was right, and something spoke against it
-	case a.acc == nil && !strings.Contains(a.login, "@"):
-		cause = DomainMissing
 	case a.cred.Oddity == sasl.PromptSent:
 		cause = PromptSent
+	case a.acc == nil && a.nameEncoded():
+		cause = Base64Twice
+		c.know(a)
+	case a.acc == nil && !strings.Contains(a.login, "@"):
+		cause = DomainMissing
 	case a.acc == nil && why != "":
 		cause = why
 	case a.acc == nil:
@@ -287,6 +291,18 @@ func (c *Checker) password(ctx context.Context, a *attempt) Result {
 		cause = WrongPassword
 	}
 	return c.settle(a, cause)
+}
+
+// nameEncoded reports whether the login was base64 of an address once more, and puts
+// the address into its place, so that its owner can be told.
+func (a *attempt) nameEncoded() bool {
+	text, err := base64.StdEncoding.DecodeString(a.cred.Login)
+	m, parsed := address.ParseMailbox(string(text))
+	if err != nil || parsed != nil || m.Domain.IsZero() {
+		return false
+	}
+	a.login = m.Key()
+	return true
 }
 
 // mainPassword holds the secret against the main password: that of the backend

@@ -103,8 +103,11 @@ func (c *Checker) Begin(ctx context.Context, mechanism string, client Client, no
 	}
 	if no != Allowed {
 		cause := MechanismNotOffered
-		if no == RefusedClear {
+		switch {
+		case no == RefusedClear:
 			cause = Unencrypted
+		case ok && o.Name == "EXTERNAL":
+			cause = CertificateMissing
 		}
 		c.Refused(cause, mechanism, "", client, now)
 		return nil, no
@@ -168,8 +171,12 @@ func (e *Exchange) Next(ctx context.Context, response []byte, now time.Time) Ans
 			a := e.attempt(now)
 			e.checker.know(a)
 			cause := Malformed
-			if a.cred.Oddity == sasl.Base64Twice {
+			switch a.cred.Oddity {
+			case sasl.Base64Twice:
 				cause = Base64Twice
+			case sasl.BindingDiffers:
+				cause = ChannelBinding
+				a.detail = "the program asked for channel binding of a kind that is not offered here; tls-exporter and tls-server-end-point are"
 			}
 			return Answer{Done: true, Malformed: true, Result: e.checker.failed(a, cause)}
 		}
@@ -210,6 +217,7 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 		hold = before(a.client.Remote, a.login, now) // others may have guessed meanwhile
 	}
 	if !hold.Until.IsZero() {
+		c.know(a)
 		r := c.failed(a, Slowed)
 		r.Until = hold.Until
 		return r
@@ -227,9 +235,9 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	case r.Cause == BackendDown || r.Cause == TooBusy || r.Cause == AccountDisabled && !r.Unproved: // no secret was wrong
 	default:
 		hold := c.guesses.Wrong(a.client.Remote, a.login, a.cred.Secret, now)
-		if until := hold.Until; !until.IsZero() {
-			a.policy.Log.Warn("too many wrong logins: the network is refused on the ports for users; let it in with: onward ban remove",
-				"remote", a.client.Remote.String(), "until", until)
+		if n := hold.Banned; n.IsValid() {
+			a.policy.Log.Warn("too many wrong logins: a network is refused on the ports for users; let it in with: onward ban remove "+n.String(),
+				"network", n.String(), "until", hold.Until)
 		}
 	}
 	return r

@@ -60,6 +60,8 @@ type Hold struct {
 	Delay time.Duration
 	// Until is when the client is let in again; zero: it is not refused.
 	Until time.Time
+	// Banned is the network that this very wrong secret got refused, if it did.
+	Banned netip.Prefix
 }
 
 func (h *Hold) join(delay time.Duration, until time.Time) {
@@ -266,7 +268,7 @@ func (g *Guesses) Wrong(client netip.Addr, login, secret string, now time.Time) 
 		g.once++
 		tried = g.hash("once", strconv.FormatUint(g.once, 10))
 	}
-	g.count(near, far, name, tried, now)
+	banned := g.count(near, far, name, tried, now)
 	stranger := login != "" && !known
 	if stranger {
 		g.countLogin(name, tried, now)
@@ -274,7 +276,9 @@ func (g *Guesses) Wrong(client netip.Addr, login, secret string, now time.Time) 
 			g.countSecret(tried, name, near, now)
 		}
 	}
-	return g.hold(near, far, name, stranger, now)
+	h := g.hold(near, far, name, stranger, now)
+	h.Banned = banned
+	return h
 }
 
 // BeforeProof is Before for a secret that is not shown. A device with an old one
@@ -432,7 +436,7 @@ func (g *Guesses) suspect(n netip.Prefix, now time.Time) *suspect {
 // latter has seen too many to remember. Nor does the wide one answer for what
 // the narrow one is slowed for already: one guesser is no trouble of his
 // neighbours, many are.
-func (g *Guesses) count(near, far netip.Prefix, name, tried uint64, now time.Time) {
+func (g *Guesses) count(near, far netip.Prefix, name, tried uint64, now time.Time) (banned netip.Prefix) {
 	newSecret, newLogin := true, true
 	for _, n := range []netip.Prefix{near, far} {
 		s := g.suspect(n, now)
@@ -445,20 +449,21 @@ func (g *Guesses) count(near, far netip.Prefix, name, tried uint64, now time.Tim
 		newSecret = newSecret && s.secrets.add(tried, now)
 		newLogin = newLogin && s.logins.add(name, now)
 		s.secrets.touched, s.logins.touched = now, now
-		if newSecret || newLogin { // an old one never bans again
-			g.judge(n, s, now)
+		if (newSecret || newLogin) && g.judge(n, s, now) { // an old one never bans again
+			banned = n
 		}
 		if enough := max(g.opt.Delay, 1); whole(s.score(now)) > enough {
 			newSecret, newLogin = false, false
 		}
 	}
+	return banned
 }
 
-// judge bans a network that has too many against it.
-func (g *Guesses) judge(n netip.Prefix, s *suspect, now time.Time) {
+// judge bans a network that has too many against it, and reports whether it did.
+func (g *Guesses) judge(n netip.Prefix, s *suspect, now time.Time) bool {
 	most := g.opt.Ban * factorOf(n)
 	if most == 0 || whole(s.score(now)) < most || s.until.After(now) {
-		return
+		return false
 	}
 	long := g.opt.BanTime
 	for range s.bans {
@@ -472,6 +477,7 @@ func (g *Guesses) judge(n netip.Prefix, s *suspect, now time.Time) {
 	}
 	delete(g.open, n)
 	g.banned[n] = s
+	return true
 }
 
 func (g *Guesses) countLogin(name, tried uint64, now time.Time) {

@@ -1,9 +1,12 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -79,7 +82,6 @@ func TestBanWhileWaiting(t *testing.T) {
 		for i := range 3 {
 			plainly(t, c, "anna@example.org", secret(i))
 		}
-		d.reads = 0
 		causes := make(chan Cause)
 		for i := range 10 {
 			go func() {
@@ -91,8 +93,8 @@ func TestBanWhileWaiting(t *testing.T) {
 		for range 10 {
 			count[<-causes]++
 		}
-		if count[WrongPassword] != 2 || count[Slowed] != 8 || d.reads != 2 {
-			t.Errorf("%v, %d look-ups", count, d.reads)
+		if count[WrongPassword] != 2 || count[Slowed] != 8 {
+			t.Errorf("%v", count)
 		}
 	})
 }
@@ -367,5 +369,48 @@ func TestNamesOfCertificates(t *testing.T) {
 	e, _ := c.Begin(t.Context(), "EXTERNAL", client, now)
 	if a := e.Next(t.Context(), []byte{}, now); a.Result.Cause != CertificateUnknown || d.reads != maxCertificateNames {
 		t.Errorf("%+v, %d look-ups", a.Result, d.reads)
+	}
+}
+
+// TestNameEncodedTwice: a client that encodes name and password once more is told
+// apart from one that leaves out the domain, and the account's owner sees it.
+func TestNameEncodedTwice(t *testing.T) {
+	d, _ := newDirectory(t)
+	c := newChecker(d, 1)
+	encode := base64.StdEncoding.EncodeToString
+	for login, want := range map[string]Failure{
+		encode([]byte("Anna@Example.org")):   {Cause: Base64Twice, Login: "anna@example.org"},
+		encode([]byte("nobody@example.org")): {Cause: Base64Twice},
+		encode([]byte("anna")):               {Cause: DomainMissing},
+		"Username:":                          {Cause: PromptSent},
+		"anna":                               {Cause: DomainMissing},
+	} {
+		e, _ := c.Begin(t.Context(), "LOGIN", overTLS(), now)
+		e.Next(t.Context(), []byte(login), now)
+		r := e.Next(t.Context(), []byte(encode([]byte("correct horse"))), now).Result
+		c.Settle(t.Context())
+		if f := d.failures[len(d.failures)-1]; r.Cause != want.Cause || f.Cause != want.Cause || f.Login != want.Login {
+			t.Errorf("%s: %+v", login, f)
+		}
+	}
+}
+
+// TestOneLineForABan: many tries at once are one ban, and its line says what to do.
+func TestOneLineForABan(t *testing.T) {
+	d, _ := newDirectory(t)
+	var log bytes.Buffer
+	c := guarded(d, GuessOptions{Delay: 1, Ban: 2, BanTime: time.Hour})
+	c.SetPolicy(Policy{Secrets: SecretPolicy{Cost: cheap(), Iterations: 4096}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	for i := range 2 {
+		c.guesses.Wrong(overTLS().Remote, "bert@example.org", secret(i), now.Add(-2*time.Hour))
+	}
+	for i := range 5 {
+		plainly(t, c, "anna@example.org", secret(10+i))
+	}
+	if n := strings.Count(log.String(), "onward ban remove 198.51.100.7/32"); n != 1 {
+		t.Errorf("%d lines: %s", n, log.String())
+	}
+	if f := d.failures[len(d.failures)-1]; f.Cause != Slowed || f.Login != "anna@example.org" {
+		t.Errorf("who was refused is not known: %+v", f)
 	}
 }

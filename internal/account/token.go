@@ -118,6 +118,18 @@ func (c *Checker) certificate(ctx context.Context, a *attempt) Result {
 			return c.settle(a, a.admit())
 		}
 	}
+	if a.login != "" { // is it somebody else's?
+		for _, name := range leaf.EmailAddresses[:min(len(leaf.EmailAddresses), maxCertificateNames)] {
+			acc, _, err := c.directory.Login(ctx, NormalizeLogin(name), "")
+			if err != nil {
+				return c.down(a, err)
+			}
+			if acc != nil && (slices.Contains(acc.Certificates, print) || authority) {
+				a.acc = acc
+				return c.settle(a, ActsAsOther)
+			}
+		}
+	}
 	return c.settle(a, CertificateUnknown)
 }
 

@@ -67,6 +67,9 @@ func (s *scram) clientFirstMessage(m []byte) Turn {
 	case first.header.flag == bound:
 		data := s.bindingData(first.header.cbName)
 		if !s.plus || len(data) == 0 {
+			if s.plus { // of a kind that we do not have, such as tls-unique
+				s.got.Login, s.got.Oddity = first.username, BindingDiffers
+			}
 			return s.end(Malformed)
 		}
 		s.binding = append(s.binding, data...)

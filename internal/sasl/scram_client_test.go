@@ -106,8 +106,8 @@ func TestScramClient(t *testing.T) {
 			{"", TLSExporter, true, Malformed, ""},
 			{"-PLUS", TLSExporter, true, Accept, ""},
 			{"-PLUS", TLSServerEndPoint, true, Accept, ""},
-			{"-PLUS", "tls-unique", true, Malformed, ""},
-			{"-PLUS", "tls-moon", true, Malformed, ""},
+			{"-PLUS", "tls-unique", true, Malformed, BindingDiffers},
+			{"-PLUS", "tls-moon", true, Malformed, BindingDiffers},
 			{"-PLUS", "n", true, Malformed, ""},
 			{"-PLUS", "y", true, Malformed, ""},
 		}
