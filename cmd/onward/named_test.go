@@ -169,7 +169,7 @@ var marks = map[rune]string{'«': "»", '»': "«", '„': "“”", '“': "”
 var spoken = regexp.MustCompile("(^|[^\\pL\\pN_./@:-])(onward(?: |\u00a0)+[a-z-])")
 
 // sentenceEnd is where a command without quotation marks is over.
-var sentenceEnd = regexp.MustCompile(`[;|&<>()…\n]|, `)
+var sentenceEnd = regexp.MustCompile(`[;|&<>()…\n"]|, `)
 
 // namedCommands finds the commands in a text. One in quotation marks ends with
 // them; another with the line, or where a sentence or a shell would end it.
