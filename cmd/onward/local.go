@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/onwardmail/onward/internal/config"
 	"github.com/onwardmail/onward/internal/control"
@@ -38,18 +41,45 @@ func (p *program) connect() (*control.Conn, error) {
 	})
 }
 
+// needsData refuses what is asked of accounts that are already there, where there
+// is neither a server nor a data folder: an empty one would be made, and would
+// answer that nothing is known, or that a password is wrong.
+func (p *program) needsData(operation string) error {
+	switch operation {
+	case control.AddAccount.Name, control.ImportAccounts.Name, control.ListAccounts.Name, control.CheckBackend.Name:
+		return nil
+	}
+	if !strings.HasPrefix(operation, "account.") || p.owner != nil && p.owner.socket != "" {
+		return nil
+	}
+	c, err := p.configuration()
+	if err != nil || p.owner != nil && c.Listen.Accounts != "" {
+		return err
+	}
+	if _, err := os.Stat(c.Data); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	how := "name its configuration with --config or in ONWARD_CONFIG"
+	if p.owner != nil {
+		how += ", or its socket with --socket or in ONWARD_ACCOUNTS"
+	}
+	return &control.Error{Kind: control.Unavailable, Message: fmt.Sprintf("there is no server here, and no data in %s; %s", c.Data, how)}
+}
+
 // ask carries out one operation.
 func ask[Q, R any](p *program, o control.Operation[Q, R], request Q) (R, error) {
+	var result R
+	if err := p.needsData(o.Name); err != nil {
+		return result, err
+	}
 	connect := p.connect
 	if p.owner != nil {
 		connect = p.connectOwner
 	}
 	c, err := connect()
 	if err != nil {
-		var none R
-		return none, err
+		return result, err
 	}
-	var result R
 	if p.owner != nil {
 		result, err = o.CallAs(p.ctx, c, p.owner.login, p.owner.password, request)
 	} else {

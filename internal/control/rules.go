@@ -133,10 +133,14 @@ func explained(f account.Failure, lang string) LoginFailure {
 	return LoginFailure{Failure: f, Meaning: e.Meaning, Fix: e.Fix}
 }
 
-// cleanReference takes what people copy: spaces, case, a full stop, hyphens
-// left out. Sixteen characters are put into groups of four again.
+// cleanReference takes what people copy: the whole link, spaces, case, a full stop,
+// hyphens left out. Sixteen characters are put into groups of four again.
 func cleanReference(s string) string {
 	s = strings.ToLower(strings.Trim(strings.TrimSpace(s), ".,;:()[]<>\"'«»"))
+	if link, _, _ := strings.Cut(s, "?"); strings.Contains(link, "/") { // that of a reply ends with it
+		link = strings.TrimRight(link, "/")
+		s = link[strings.LastIndexByte(link, '/')+1:]
+	}
 	bare := strings.NewReplacer("-", "", " ", "").Replace(s)
 	const size, group = 16, 4
 	if len(bare) != size {

@@ -24,7 +24,7 @@ func TestLoginPage(t *testing.T) {
 	if strings.ReplaceAll(a.Body.String(), one, "") != strings.ReplaceAll(b.Body.String(), other, "") {
 		t.Error("two references have two pages")
 	}
-	if !strings.Contains(a.Body.String(), "onward explain-login "+one) {
+	if !strings.Contains(a.Body.String(), "onward my explain-login "+one) || !strings.Contains(a.Body.String(), "onward explain-login "+one) {
 		t.Error("the page does not say how the owner gets at the cause")
 	}
 	header := a.Header()
