@@ -25,10 +25,14 @@ func (c *failuresCmd) Run(p *program) error {
 		p.out.objects(list)
 		return nil
 	}
-	t := newTable("WHEN", "TIMES", "LOGIN", "FROM", "REFERENCE", "CAUSE")
+	t := newTable("WHEN", "TIMES", "LOGIN", "FROM", "BY", "REFERENCE", "CAUSE")
 	for _, f := range list {
+		cause := f.Meaning
+		if f.AppPasswordName != "" {
+			cause = f.AppPasswordName + ": " + cause
+		}
 		t.add(plain(moment(f.At, false)), plain(strconv.Itoa(f.Count)), plain(who(f)), plain(remote(f)),
-			plain(f.Reference), plain(f.Meaning))
+			plain(f.Mechanism), plain(f.Reference), plain(cause))
 	}
 	p.out.table(t, "No login was rejected.")
 	return nil

@@ -221,12 +221,25 @@ func bounds(a *account.AppPassword) string {
 		parts = append(parts, fmt.Sprintf("at most %d octets", s.MaxSize))
 	}
 	if a.Idle > 0 {
-		parts = append(parts, "ends after "+strconv.FormatFloat(a.Idle.Hours()/24, 'f', -1, 64)+" days without use")
+		parts = append(parts, "ends after "+wholeUnits(a.Idle)+" without use")
 	}
 	if len(parts) == 0 {
 		return "bound to nothing"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// wholeUnits is a time in the largest unit of which it is a whole number.
+func wholeUnits(d time.Duration) string {
+	for _, u := range []struct {
+		each time.Duration
+		name string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}, {time.Second, "second"}} {
+		if n := int(d / u.each); n > 0 && d%u.each == 0 {
+			return plural(n, u.name, u.name+"s")
+		}
+	}
+	return d.String()
 }
 
 // lastUse is when, from where and by what an app password was used last.

@@ -66,7 +66,11 @@ func (h *Handler) Authenticate(ctx context.Context, p *transaction.Peer, mechani
 	case account.RefusedTransition:
 		return nil, reply.PasswordTransition()
 	}
-	return nil, reply.AuthMechanismUnknown(strings.Join(h.Mechanisms(p), " "))
+	offered := strings.Join(h.Mechanisms(p), " ")
+	if offered == "" {
+		offered = "nothing without TLS"
+	}
+	return nil, reply.AuthMechanismUnknown(offered)
 }
 
 // exchange is one AUTH exchange.
@@ -137,7 +141,7 @@ func (h *Handler) mayBeSender(ctx context.Context, p *transaction.Peer, from add
 		return s, r
 	}
 	if app != nil && !app.Scope.MaySend(from) {
-		return s, reply.SenderOutOfScope(app.Name, acc.Login, from, strings.Join(app.Scope.Senders, ", "))
+		return s, reply.SenderOutOfScope(app.Name, inCommands(app), acc.Login, from, app.Scope.Senders)
 	}
 	return s, reply.Reply{}
 }
@@ -176,7 +180,17 @@ func (s *sender) mayReach(login string, to address.Mailbox) reply.Reply {
 	if s.app == nil || to.Domain.IsZero() || s.app.Scope.MayReach(to.Domain) {
 		return reply.Reply{}
 	}
-	return reply.RecipientOutOfScope(s.app.Name, login, to, strings.Join(s.app.Scope.Recipients, ", "))
+	return reply.RecipientOutOfScope(s.app.Name, inCommands(s.app), login, to, s.app.Scope.Recipients)
+}
+
+// inCommands names an app password in a command: its name, or its id where a shell
+// would take the name for something else.
+func inCommands(app *account.AppPassword) string {
+	ordinary := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' }
+	if app.Name == "" || !ordinary(rune(app.Name[0])) || strings.ContainsFunc(app.Name, func(r rune) bool { return !ordinary(r) && !strings.ContainsRune("-_.", r) }) {
+		return app.ID
+	}
+	return app.Name
 }
 
 // mostOctets is the largest message that the server and the scope allow; 0: any.

@@ -1,7 +1,9 @@
 package reply
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/onwardmail/onward/internal/address"
@@ -355,17 +357,33 @@ func SenderNotOwned(login string, sender address.Mailbox) Reply {
 }
 
 // SenderOutOfScope occurs when an account may send as the reverse-path, and the
-// app password that was used may not (rfc6409#6.1). allowed is what it may.
-func SenderOutOfScope(name, login string, sender address.Mailbox, allowed string) Reply {
+// app password that was used may not (rfc6409#6.1). allowed is what it may, and
+// which names the app password in commands.
+func SenderOutOfScope(name, which, login string, sender address.Mailbox, allowed []string) Reply {
 	first := fill(definitions[senderOutOfScope].Text, []string{name, login, sender.Path()})
-	return lines(senderOutOfScope, first, "It is bound to: "+allowed, "Its owner may change that: onward account app-password scope "+login)
+	return lines(senderOutOfScope, first, "It is bound to: "+strings.Join(allowed, ", "), rescope(which, "--sender", allowed, sender.String()))
 }
 
 // RecipientOutOfScope occurs when an app password is bound to recipients of
 // other domains. allowed is what it may send to.
-func RecipientOutOfScope(name, login string, recipient address.Mailbox, allowed string) Reply {
+func RecipientOutOfScope(name, which, login string, recipient address.Mailbox, allowed []string) Reply {
 	first := fill(definitions[recipientOutOfScope].Text, []string{name, login, recipient.Path()})
-	return lines(recipientOutOfScope, first, "It is bound to: "+allowed, "Its owner may change that: onward account app-password scope "+login)
+	return lines(recipientOutOfScope, first, "It is bound to: "+strings.Join(allowed, ", "), rescope(which, "--recipient-domain", allowed, recipient.Domain.String()))
+}
+
+// rescope is the command that binds an app password to one thing more, where it
+// fits into a line.
+func rescope(which, option string, allowed []string, more string) string {
+	const most = 400 // of 512 octets with code and line end (rfc5321#4.5.3.1.5)
+	command := "Its owner may change that: onward my app-password scope " + which
+	whole := command
+	for _, a := range append(slices.Clone(allowed), more) {
+		whole += " " + option + " " + a
+	}
+	if len(whole) > most || strings.ContainsAny(more, " \t\"'`$\\&|;<>()[]{}*?!#~") { // a shell would change it
+		return command + " " + option + " ..."
+	}
+	return whole
 }
 
 // LoginEnded occurs when the account or the app password that a session has

@@ -176,7 +176,7 @@ var definitions = [last]Definition{
 	authNeedsTLS:         {"auth-needs-tls", 538, "5.7.11", "Encryption required: say STARTTLS before AUTH {mechanism}", Auth, false, cite("rfc4954#6", "rfc5248#2.4")},
 	authMechanismUnknown: {"auth-mechanism-unknown", 504, "5.5.4", "Unknown mechanism; offered here: {offered}", Auth, false, cite("rfc4954#4")},
 	authTooWeak:          {"auth-too-weak", 534, "5.7.9", "Authentication mechanism is too weak: {mechanism} is not used here; take one that the EHLO reply lists", Auth, false, cite("rfc4954#6")},
-	passwordTransition:   {"password-transition", 432, "4.7.12", "A password transition is needed: log in with PLAIN over TLS; the other mechanisms follow", Auth, false, cite("rfc4954#6")},
+	passwordTransition:   {"password-transition", 432, "4.7.12", "A password transition is needed: log in with PLAIN or LOGIN over TLS", Auth, false, cite("rfc4954#6")},
 	authTwice:            {"auth-twice", 503, "5.5.1", "You are logged in already", Auth, false, cite("rfc4954#4")},
 	authInTransaction:    {"auth-in-transaction", 503, "5.5.1", "AUTH cannot be used within a transaction; finish it or say RSET", Auth, false, cite("rfc4954#4")},
 	authNotHere:          {"auth-not-here", 503, "5.5.1", "No login on this port: it takes mail from other servers; users submit on port 465 or 587", Auth, false, cite("rfc6409#3.1", "rfc8314#3.3")},

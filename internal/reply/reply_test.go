@@ -109,7 +109,7 @@ func every(t *testing.T, text string) map[string]Reply {
 		"AuthRequired": AuthRequired(), "TLSRequired": TLSRequired(), "SenderOK": SenderOK(), "SenderSyntax": SenderSyntax(text),
 		"ParameterUnknown": ParameterUnknown(text), "ParameterValue": ParameterValue(text, text),
 		"MessageTooLarge": MessageTooLarge(text), "MessageTooLargeContent": MessageTooLargeContent(text), "StorageLow": StorageLow(),
-		"SenderNotOwned": SenderNotOwned(text, box), "SenderOutOfScope": SenderOutOfScope(text, text, box, text), "RecipientOutOfScope": RecipientOutOfScope(text, text, box, text), "LoginEnded": LoginEnded(text), "NonASCIIAddress": NonASCIIAddress(), "RecipientOK": RecipientOK(), "Verified": Verified(box),
+		"SenderNotOwned": SenderNotOwned(text, box), "SenderOutOfScope": SenderOutOfScope(text, text, text, box, []string{text}), "RecipientOutOfScope": RecipientOutOfScope(text, text, text, box, []string{text}), "LoginEnded": LoginEnded(text), "NonASCIIAddress": NonASCIIAddress(), "RecipientOK": RecipientOK(), "Verified": Verified(box),
 		"WillForward": WillForward(box), "PleaseTry": PleaseTry(box), "MovedUnsayable": MovedUnsayable(),
 		"MailboxUnknown": MailboxUnknown(box), "RelayDenied": RelayDenied(box), "RecipientRefused": RecipientRefused(text),
 		"RecipientSyntax": RecipientSyntax(text), "TooManyRecipients": TooManyRecipients(),
@@ -260,5 +260,23 @@ func TestZeroReply(t *testing.T) {
 	}
 	if s := bufio.NewScanner(strings.NewReader(HelpText("A", "B").String())); !s.Scan() || !strings.Contains(s.Text(), " | ") {
 		t.Error("a reply of several lines is not shown in one")
+	}
+}
+
+// TestRescope: the command that would allow what was refused is whole, or says that
+// it is not.
+func TestRescope(t *testing.T) {
+	for _, tt := range []struct {
+		allowed []string
+		more    string
+		want    string
+	}{
+		{[]string{"a@example.org"}, "b@example.org", "onward my app-password scope phone --sender a@example.org --sender b@example.org"},
+		{[]string{"a@example.org"}, `"b c"@example.org`, "onward my app-password scope phone --sender ..."},
+		{slices.Repeat([]string{"a@example.org"}, 50), "b@example.org", "onward my app-password scope phone --sender ..."},
+	} {
+		if got := rescope("phone", "--sender", tt.allowed, tt.more); !strings.HasSuffix(got, ": "+tt.want) {
+			t.Errorf("%s", got)
+		}
 	}
 }
