@@ -302,6 +302,14 @@ func (c *appPasswordAddCmd) Run(p *program) error {
 	return nil
 }
 
+// ended is when an app password was revoked or suspended, zero if neither.
+func ended(p *account.AppPassword) time.Time {
+	if p.Revoked.IsZero() {
+		return p.Suspended
+	}
+	return p.Revoked
+}
+
 func expiry(t time.Time) string {
 	if t.IsZero() {
 		return "never"
@@ -331,6 +339,9 @@ func (c *appPasswordListCmd) Run(p *program) error {
 		state := cell{a.Status, inkGreen}
 		if a.Status != "active" {
 			state.colour = inkRed
+		}
+		if at := ended(&a.AppPassword); !at.IsZero() {
+			state.text += " " + moment(at, false)
 		}
 		used, from := lastUse(&a.AppPassword)
 		t.add(plain(a.ID), state, plain(expiry(a.Expires)), plain(used), plain(from), plain(a.Name), plain(strings.TrimPrefix(bounds(&a.AppPassword), "bound to ")))

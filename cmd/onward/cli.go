@@ -42,6 +42,7 @@ type commands struct {
 	ExplainLogin explainLoginCmd `cmd:"" group:"explain" help:"Tell why a login was rejected."`
 
 	Version versionCmd `cmd:"" group:"run" help:"Print the version."`
+	Help    helpCmd    `cmd:"" group:"run" help:"Print what a command does, like --help after it."`
 }
 
 // Examples are what «onward --help» starts with.

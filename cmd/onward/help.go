@@ -7,10 +7,33 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/onwardmail/onward/internal/control"
 )
 
 // exampler is a command with examples; every one is.
 type exampler interface{ Examples() []string }
+
+type helpCmd struct {
+	Command []string `arg:"" optional:"" help:"The words of the command."`
+}
+
+func (*helpCmd) Examples() []string {
+	return []string{"onward help", "onward help account app-password add"}
+}
+
+// Run prints what --help after the command would.
+func (c *helpCmd) Run(p *program, k *kong.Context) error {
+	p.out.flush()
+	ctx, err := kong.Trace(k.Kong, c.Command)
+	if err == nil && ctx.Error != nil && ctx.Selected() == nil && len(ctx.Path) <= len(c.Command) {
+		err = ctx.Error
+	}
+	if err != nil {
+		return &control.Error{Kind: control.Invalid, Message: fmt.Sprintf("%v; see onward help", err)}
+	}
+	return printHelp(kong.HelpOptions{}, ctx)
+}
 
 // helpWidth is the width of help texts in columns; a terminal may be narrower.
 const helpWidth = 80

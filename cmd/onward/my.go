@@ -189,10 +189,29 @@ func (c *accountShowCmd) Run(p *program) error {
 	}
 	f.add("main password", plain(main))
 	f.add("app passwords", plain(strconv.Itoa(a.AppPasswords)+" active"))
+	if err := p.suspended(f, c.Login); err != nil {
+		return err
+	}
 	f.add("also sends as", plain(join(a.Identities)))
 	f.add("certificates", plain(join(a.Certificates)))
 	f.add("language", plain(a.Lang))
 	p.out.fields(f)
+	return nil
+}
+
+// suspended adds what an alarm has stopped, and how that ends.
+func (p *program) suspended(f *fields, login string) error {
+	list, err := ask(p, control.ListAppPasswords, control.AccountName{Login: login})
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		if a.Status == "suspended" {
+			f.add("suspended", cell{a.Name + ", since " + moment(a.Suspended, false), inkRed})
+			f.add("why", plain(p.alarmWords(a.SuspendedWhy)))
+			f.add("if all is well", plain(p.command("app-password resume", login)+" "+a.ID))
+		}
+	}
 	return nil
 }
 

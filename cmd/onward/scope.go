@@ -223,6 +223,11 @@ func bounds(a *account.AppPassword) string {
 	if a.Idle > 0 {
 		parts = append(parts, "ends after "+wholeUnits(a.Idle)+" without use")
 	}
+	for _, name := range account.LimitNames() {
+		if n := *a.Limits.Field(name); n > 0 {
+			parts = append(parts, strconv.Itoa(n)+" "+limitWords(name))
+		}
+	}
 	if len(parts) == 0 {
 		return "bound to nothing"
 	}

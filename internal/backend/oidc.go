@@ -225,7 +225,7 @@ func (i *issuer) judgeUser(c *claims) account.Verdict {
 	case login == "":
 		return account.Verdict{Cause: account.TokenUser, Detail: "it does not say whose it is: there is no claim " + i.opt.Claim}
 	case i.opt.Claim == "email" && c.unverifiedEmail():
-		return account.Verdict{Cause: account.TokenUser, Detail: "the issuer has not verified the address " + login + " (email_verified)"}
+		return account.Verdict{Cause: account.TokenInvalid, Detail: "the issuer has not verified the address " + login + " (email_verified)"}
 	case !strings.Contains(login, "@") && i.opt.Domain != "":
 		login += "@" + i.opt.Domain
 	}

@@ -59,6 +59,8 @@ type Notice struct {
 	// MessageID has its angle brackets: message.MessageID makes one.
 	MessageID string
 	Now       time.Time
+	// Own says that owners manage their accounts themselves (onward my).
+	Own bool
 
 	AppPassword AppPassword // zero for MainPassword, and for a Limit of the account
 	Alarm       Alarm       // of Suspended and MainPassword
@@ -174,9 +176,15 @@ func (t *text) paragraph(sentences ...string) {
 	t.WriteByte('\n')
 }
 
-// commands writes what can be typed; it is not wrapped.
+// commands writes what can be typed; it is not wrapped. Where owners can do it
+// themselves, it is their form of the command; only an administrator raises limits.
 func (t *text) commands(lines ...string) {
+	login := " " + shell(t.n.Login)
 	for _, l := range lines {
+		if verb, rest, ok := strings.Cut(l, login); t.n.Own && ok && verb != "limits" {
+			t.WriteString("    onward my " + verb + rest + " --login" + login + "\n")
+			continue
+		}
 		t.WriteString("    onward account " + l + "\n")
 	}
 	t.WriteByte('\n')

@@ -139,3 +139,26 @@ func TestWhatCannotBeComposed(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestOwnCommands: where owners can do it themselves, the notice names what they
+// type, but for what only an administrator does.
+func TestOwnCommands(t *testing.T) {
+	for kind, want := range map[Kind][]string{
+		Expiry:       {"onward my app-password add --name NAME --expires 90d --login anna@example.org"},
+		Suspended:    {"onward my app-password resume bbbbbbbb --login anna@example.org", "onward my usage --login anna@example.org"},
+		MainPassword: {"onward my passwd --login anna@example.org", "onward my app-password resume main --login anna@example.org"},
+		Limit:        {"onward my app-password list --login anna@example.org", "onward account limits anna@example.org --new-recipients-day 1000"},
+	} {
+		n := sample(kind, "en")
+		n.Own = true
+		_, text := compose(t, n)
+		for _, w := range want {
+			if !strings.Contains(text, "    "+w+"\n") {
+				t.Errorf("%s: %q is not in\n%s", kinds[kind], w, text)
+			}
+		}
+		if kind != Limit && strings.Contains(text, "onward account") {
+			t.Errorf("%s names an administrator's command:\n%s", kinds[kind], text)
+		}
+	}
+}

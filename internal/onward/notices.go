@@ -26,6 +26,7 @@ type owners struct {
 	expand    func(ctx context.Context, to address.Mailbox) ([]*queue.Recipient, error)
 	hostname  string
 	lang      string // of those who have chosen none
+	own       bool   // owners manage their accounts themselves
 	log       *slog.Logger
 }
 
@@ -130,6 +131,7 @@ func (o *owners) send(ctx context.Context, a *account.Account, n notice.Notice) 
 	}
 	now := time.Now()
 	n.Hostname, n.Login, n.To, n.Now = o.hostname, a.Login, to, now
+	n.Own = o.own
 	n.MessageID = message.MessageID(randomText(), o.hostname)
 	if n.Lang = a.Lang; n.Lang == "" {
 		n.Lang = o.lang

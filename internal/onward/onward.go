@@ -299,7 +299,7 @@ func (s *Server) assemble(c *config.Config, names dns.Resolver, logins account.P
 	s.usage = account.NewMeter(s.directory, s.keys.Key(store.KeyLoginName))
 	s.owners = &owners{
 		directory: s.directory, queue: s.manager, ids: ids, content: s.queue.NewContent, expand: s.expand,
-		hostname: c.Hostname, lang: s.opt.Lang, log: s.log,
+		hostname: c.Hostname, lang: s.opt.Lang, own: c.Listen.Accounts != "", log: s.log,
 	}
 	s.handler = intake.New(intake.Options{
 		Usage: s.usage, Owners: s.owners,

@@ -193,7 +193,7 @@ audience = ["smtp"]
 	token("token_audience", i.token(t, "aud", "imap"))
 	token("token_audience", i.token(t, "scope", "openid"))
 	token("token_user", i.token(t, "email", "anna@example.net"))
-	token("token_user", i.token(t, "email_verified", false))
+	token("token_invalid", i.token(t, "email_verified", false))
 	token("token_invalid", i.token(t, "iss", "https://id.example.net"))
 
 	old := i.token(t)
