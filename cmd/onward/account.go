@@ -266,6 +266,7 @@ type appPasswordFlags struct {
 	Name    string `required:"" placeholder:"NAME" help:"What tells it from others: the device or program."`
 	Expires string `placeholder:"WHEN" help:"90d, 12h, a date such as 2027-01-31 (to the end of that day), or never. Default: never."`
 	scopeFlags
+	limitNumbers
 }
 
 func (*appPasswordAddCmd) Examples() []string {
@@ -273,6 +274,7 @@ func (*appPasswordAddCmd) Examples() []string {
 		"onward account app-password add anna@example.org --name phone",
 		"onward account app-password add anna@example.org --name laptop --expires 90d",
 		"onward account app-password add anna@example.org --name scanner --device --network 192.0.2.7 --sender scan@example.org --recipient-domain example.org",
+		"onward account app-password add app@example.org --name shop --messages-hour 200",
 		"onward account app-password add anna@example.org --name phone --json",
 	}
 }
@@ -282,7 +284,11 @@ func (c *appPasswordAddCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	made, err := ask(p, control.AddAppPassword, control.AppPasswordRequest{Login: c.Login, Name: c.Name, Expires: c.Expires, Scope: scope})
+	limits, err := c.numbers()
+	if err != nil {
+		return err
+	}
+	made, err := ask(p, control.AddAppPassword, control.AppPasswordRequest{Login: c.Login, Name: c.Name, Expires: c.Expires, Scope: scope, Limits: limits})
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,11 @@ type accountLimitsCmd struct {
 // limitFlags are sending limits, and whose they are.
 type limitFlags struct {
 	AppPassword string `placeholder:"WHICH" help:"Of one of its app passwords, by id or name, instead of the account as a whole. They hold besides those of the account."`
+	limitNumbers
+}
 
+// limitNumbers are sending limits as they are typed.
+type limitNumbers struct {
 	MessagesHour     string `placeholder:"N" help:"Messages an hour: a number, none, or default."`
 	MessagesDay      string `placeholder:"N" help:"Messages a day."`
 	RecipientsHour   string `placeholder:"N" help:"Recipients an hour; a message to three people counts three."`
@@ -37,21 +41,11 @@ func (*accountLimitsCmd) Examples() []string {
 }
 
 func (c *accountLimitsCmd) Run(p *program) error {
-	q := control.LimitsRequest{Login: c.Login, AppPassword: c.AppPassword, Set: make(map[account.LimitName]int)}
-	for name, text := range map[account.LimitName]string{
-		account.MessagesHour: c.MessagesHour, account.MessagesDay: c.MessagesDay, account.RecipientsHour: c.RecipientsHour,
-		account.RecipientsDay: c.RecipientsDay, account.NewRecipientsDay: c.NewRecipientsDay,
-	} {
-		if text == "" {
-			continue
-		}
-		n, err := limitNumber(name, text)
-		if err != nil {
-			return err
-		}
-		q.Set[name] = n
+	set, err := c.numbers()
+	if err != nil {
+		return err
 	}
-	info, err := ask(p, control.AccountLimits, q)
+	info, err := ask(p, control.AccountLimits, control.LimitsRequest{Login: c.Login, AppPassword: c.AppPassword, Set: set})
 	if err != nil {
 		return err
 	}
@@ -73,6 +67,25 @@ func (c *accountLimitsCmd) Run(p *program) error {
 	}
 	p.out.table(t, "")
 	return nil
+}
+
+// numbers are those that were given.
+func (c *limitNumbers) numbers() (map[account.LimitName]int, error) {
+	set := make(map[account.LimitName]int)
+	for name, text := range map[account.LimitName]string{
+		account.MessagesHour: c.MessagesHour, account.MessagesDay: c.MessagesDay, account.RecipientsHour: c.RecipientsHour,
+		account.RecipientsDay: c.RecipientsDay, account.NewRecipientsDay: c.NewRecipientsDay,
+	} {
+		if text == "" {
+			continue
+		}
+		n, err := limitNumber(name, text)
+		if err != nil {
+			return nil, err
+		}
+		set[name] = n
+	}
+	return set, nil
 }
 
 // limitNumber reads a limit: a number, none, or default.

@@ -19,6 +19,8 @@ type AppPasswordRequest struct {
 	// never.
 	Expires string `json:"expires,omitempty"`
 	Scope   Scope  `json:"scope,omitzero"`
+	// Limits are how much may be sent with it, besides the account's limits.
+	Limits map[account.LimitName]int `json:"limits,omitempty"`
 }
 
 // RevokeRequest revokes an app password.
@@ -60,6 +62,10 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 	if err != nil {
 		return none, err
 	}
+	setLimits, err := limitsSetter(q.Limits)
+	if err != nil {
+		return none, err
+	}
 	have, err := s.opt.Accounts.AppPasswords(ctx, a.Login)
 	if err != nil {
 		return none, trouble("list the app passwords of "+a.Login, err)
@@ -89,6 +95,7 @@ func (s *Service) AddAppPassword(ctx context.Context, q AppPasswordRequest) (New
 	if err := s.bind(ctx, &a, &p, q.Scope); err != nil {
 		return none, err
 	}
+	setLimits(&p.Limits)
 	if err := s.opt.Accounts.AddAppPassword(ctx, p); err != nil {
 		return none, trouble("store the app password", err)
 	}

@@ -78,18 +78,9 @@ func (s *Service) AccountLimits(ctx context.Context, q LimitsRequest) (LimitsInf
 			return LimitsInfo{}, err
 		}
 	}
-	for name, n := range q.Set {
-		if new(account.Limits).Field(name) == nil {
-			return LimitsInfo{}, fail(Invalid, "there is no limit %q; those that there are: %s", name, limitNames())
-		}
-		if n < -1 || n > maxLimit {
-			return LimitsInfo{}, fail(Invalid, "the limit %s is %d; it must be 1 to %d, none or default", name, n, maxLimit)
-		}
-	}
-	set := func(l *account.Limits) {
-		for name, n := range q.Set {
-			*l.Field(name) = n
-		}
+	set, err := limitsSetter(q.Set)
+	if err != nil {
+		return LimitsInfo{}, err
 	}
 	info := LimitsInfo{Login: a.Login}
 	switch {
@@ -114,6 +105,23 @@ func (s *Service) AccountLimits(ctx context.Context, q LimitsRequest) (LimitsInf
 	}
 	info.InForce = s.inForce(info.Own, p != nil)
 	return info, nil
+}
+
+// limitsSetter checks new limits and returns what puts them into others.
+func limitsSetter(limits map[account.LimitName]int) (set func(l *account.Limits), err error) {
+	for name, n := range limits {
+		if new(account.Limits).Field(name) == nil {
+			return nil, fail(Invalid, "there is no limit %q; those that there are: %s", name, limitNames())
+		}
+		if n < -1 || n > maxLimit {
+			return nil, fail(Invalid, "the limit %s is %d; it must be 1 to %d, none or default", name, n, maxLimit)
+		}
+	}
+	return func(l *account.Limits) {
+		for name, n := range limits {
+			*l.Field(name) = n
+		}
+	}, nil
 }
 
 func limitNames() string {
