@@ -39,7 +39,7 @@ type directories struct {
 func TestSQLiteDirectory(t *testing.T) {
 	for name, f := range map[string]func(*testing.T, *directories){
 		"Domains": suiteDomains, "Addresses": suiteAddresses, "Accounts": suiteAccounts, "AppPasswords": suiteAppPasswords,
-		"Uses": suiteUses, "Networks": suiteNetworks, "Secrets": suiteSecrets, "Failures": suiteFailures,
+		"Uses": suiteUses, "Networks": suiteNetworks, "Secrets": suiteSecrets, "Failures": suiteFailures, "Details": suiteDetails,
 		"Usage": suiteUsage,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -458,6 +458,70 @@ func suiteFailures(t *testing.T, d *directories) {
 	}
 	_, err = d.accounts.Failure(ctx, "R4")
 	wantIs(t, err, account.ErrNotFound)
+}
+
+// suiteDetails: a reference keeps its own detail when later tries fail in another
+// way, and nobody gets a row for every detail that he can think of.
+func suiteDetails(t *testing.T, d *directories) {
+	ctx := context.Background()
+	base := time.Now().UTC().Truncate(aggregation).Add(time.Hour)
+	tries := 0
+	fail := func(cause account.Cause, detail string) string {
+		tries++
+		ref := fmt.Sprintf("R%d", tries)
+		d.accounts.Failed(account.Failure{
+			Reference: ref, At: base.Add(time.Duration(tries) * time.Second), Cause: cause, Login: "anna@example.org",
+			Remote: netip.MustParseAddr("192.0.2.1"), Service: "submission", Mechanism: "OAUTHBEARER", Detail: detail, Count: 1,
+		})
+		return ref
+	}
+	rows := func(cause account.Cause) string {
+		all, err := d.accounts.Failures(ctx, "", MaxList)
+		mustNil(t, err)
+		var counts []string
+		for _, f := range all {
+			if f.Cause == cause {
+				counts = append(counts, fmt.Sprint(f.Count))
+			}
+		}
+		return strings.Join(counts, " ")
+	}
+	details := map[string]string{}
+	for _, detail := range []string{"it is for shop, not for mail", "it lacks the scope mail; it has email", "it is for shop, not for mail"} {
+		details[fail(account.TokenAudience, detail)] = detail
+	}
+	for _, detail := range []string{"the directory says that the account is locked", "the directory says that the password has expired"} {
+		details[fail(account.AccountDisabled, detail)] = detail
+	}
+	// One token that has ended, and one wrong clock, however often they are tried.
+	for minutes := range 3 {
+		fail(account.TokenExpired, fmt.Sprintf("it ended %dm0s ago, at 2026-11-23T10:00:00Z", minutes+5))
+		fail(account.TokenClockSkew, fmt.Sprintf("our clock is %dm0s ahead of the issuer's, by which it is still good", minutes+5))
+	}
+	fail(account.TokenExpired, "it ended 1s ago, at 2026-11-23T11:00:00Z")
+	// A stranger writes what he likes into tokens that nobody has signed.
+	for i := range 5 * mostDetails {
+		fail(account.TokenInvalid, fmt.Sprintf("it comes from the issuer %d, not from ours", i))
+	}
+	stranger := strings.TrimSpace(fmt.Sprint(4*mostDetails) + strings.Repeat(" 1", mostDetails))
+	for range 2 {
+		for ref, want := range details {
+			f, err := d.accounts.Failure(ctx, ref)
+			mustNil(t, err)
+			if f.Reference != ref || f.Detail != want {
+				t.Errorf("%s has %q, want %q", f.Reference, f.Detail, want)
+			}
+		}
+		mustEqual(t, "audience", rows(account.TokenAudience), "2 1")
+		mustEqual(t, "disabled", rows(account.AccountDisabled), "1 1")
+		mustEqual(t, "expired", rows(account.TokenExpired), "1 3")
+		mustEqual(t, "clock", rows(account.TokenClockSkew), "3")
+		mustEqual(t, "stranger", rows(account.TokenInvalid), stranger)
+		d.reopen()
+	}
+	// What was told by itself is counted on even when the rest is shared.
+	fail(account.TokenInvalid, "it comes from the issuer 0, not from ours")
+	mustEqual(t, "again", rows(account.TokenInvalid), "2 "+strings.TrimSuffix(stranger, " 1"))
 }
 
 // TestNotesAreBounded: a flood of failures neither fills the memory while the

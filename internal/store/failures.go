@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -199,10 +200,14 @@ func writeFailure(c *conn, f *account.Failure) error {
 	if err != nil {
 		return fmt.Errorf("encode a failed login: %w", err)
 	}
+	key, err := failureKey(c, f)
+	if err != nil {
+		return err
+	}
 	rows := c.use(`INSERT INTO failure (key, at, login, reference, count, data) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key) DO UPDATE SET at = excluded.at, reference = excluded.reference, count = count + excluded.count, data = excluded.data
 		RETURNING id`).
-		blob(failureKey(f)).int(micros(f.At)).text(f.Login).text(f.Reference).int(count).blob(data)
+		blob(key).int(micros(f.At)).text(f.Login).text(f.Reference).int(count).blob(data)
 	id, err := rows.one()
 	if err != nil {
 		return err
@@ -210,21 +215,55 @@ func writeFailure(c *conn, f *account.Failure) error {
 	return c.use("INSERT OR REPLACE INTO reference (reference, at, failure) VALUES (?, ?, ?)").text(f.Reference).int(micros(f.At)).int(id).exec()
 }
 
+// mostDetails is how many rows of one cause, login, network, secret and mechanism
+// differ in their details within a day. What comes beyond shares one row more.
+const mostDetails = 8
+
+const (
+	keyBase   = 12 // octets of a key that do not depend on the detail
+	keyDetail = 4  // octets that do; all zero for the row that the rest shares
+)
+
 // failureKey is the same for failures that are counted together: one cause,
-// login, network, secret and mechanism, within a day.
-func failureKey(f *account.Failure) []byte {
-	// What a token that an issuer has signed lacks is told of each by itself. Other
-	// details may be a stranger's, who would get as many rows as he likes.
-	detail := ""
-	switch f.Cause {
-	case account.TokenExpired, account.TokenClockSkew, account.TokenAudience, account.TokenUser:
-		detail = f.Detail
-	}
+// login, network, secret and mechanism, within a day, and one detail.
+//
+// A detail is a backend's or an issuer's words, and may hold what a stranger wrote:
+// the issuer that a token names which nobody has signed. He gets mostDetails rows
+// and one for it instead of one, and as before no more than one for a try, which he
+// also has by naming accounts that there are not.
+func failureKey(c *conn, f *account.Failure) ([]byte, error) {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%d\x00%s\x00%s\x00%x\x00%s\x00%s\x00%s\x00%s\x00%s",
-		f.At.Unix()/int64(aggregation/time.Second), f.Cause, f.Login, f.NameHash, networkText(f.Remote), f.AppPassword, f.Service, f.Mechanism, detail)
-	sum := sha256.Sum256(b.Bytes())
-	return sum[:16]
+	fmt.Fprintf(&b, "%d\x00%s\x00%s\x00%x\x00%s\x00%s\x00%s\x00%s",
+		f.At.Unix()/int64(aggregation/time.Second), f.Cause, f.Login, f.NameHash, networkText(f.Remote), f.AppPassword, f.Service, f.Mechanism)
+	sum, detail := sha256.Sum256(b.Bytes()), sha256.Sum256([]byte(sameDetail(f)))
+	key := slices.Concat(sum[:keyBase], detail[:keyDetail])
+	first := slices.Concat(sum[:keyBase], make([]byte, keyDetail))
+	last := slices.Concat(sum[:keyBase], bytes.Repeat([]byte{0xff}, keyDetail))
+	others, err := c.use("SELECT CASE WHEN EXISTS (SELECT 1 FROM failure WHERE key = ?) THEN 0 ELSE (SELECT count(*) FROM failure WHERE key > ? AND key <= ?) END").
+		blob(key).blob(first).blob(last).one()
+	if err != nil {
+		return nil, fmt.Errorf("count the details of a failed login: %w", err)
+	}
+	if others >= mostDetails {
+		return first, nil
+	}
+	return key, nil
+}
+
+// sameDetail is what of a detail makes it another one. How long ago a token ended,
+// and how far clocks are apart, differs with every try of a program that does not
+// give up; when the token ended does not.
+func sameDetail(f *account.Failure) string {
+	switch f.Cause {
+	case account.TokenExpired:
+		_, at, _ := strings.Cut(f.Detail, ", at ")
+		return at
+	case account.TokenClockSkew:
+		if i := strings.IndexAny(f.Detail, "0123456789"); i >= 0 {
+			return f.Detail[:i]
+		}
+	}
+	return f.Detail
 }
 
 // networkText is the /24 of an IPv4 address, or the /64 of an IPv6 one: who has
