@@ -372,15 +372,21 @@ func RecipientOutOfScope(name, which, login string, recipient address.Mailbox, a
 }
 
 // rescope is the command that binds an app password to one thing more, where it
-// fits into a line.
+// fits into a line and means the same to a shell.
 func rescope(which, option string, allowed []string, more string) string {
-	const most = 400 // of 512 octets with code and line end (rfc5321#4.5.3.1.5)
+	const (
+		most   = 400 // of 512 octets with code and line end (rfc5321#4.5.3.1.5)
+		quoted = " \t\"'`$\\&|;<>()[]{}*?!#~^="
+	)
 	command := "Its owner may change that: onward my app-password scope " + which
 	whole := command
 	for _, a := range append(slices.Clone(allowed), more) {
+		if strings.ContainsAny(a, quoted) || clean(a, most) != a { // it would not be the same
+			return command + " " + option + " ..."
+		}
 		whole += " " + option + " " + a
 	}
-	if len(whole) > most || strings.ContainsAny(more, " \t\"'`$\\&|;<>()[]{}*?!#~") { // a shell would change it
+	if len(whole) > most {
 		return command + " " + option + " ..."
 	}
 	return whole

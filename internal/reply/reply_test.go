@@ -273,6 +273,9 @@ func TestRescope(t *testing.T) {
 	}{
 		{[]string{"a@example.org"}, "b@example.org", "onward my app-password scope phone --sender a@example.org --sender b@example.org"},
 		{[]string{"a@example.org"}, `"b c"@example.org`, "onward my app-password scope phone --sender ..."},
+		{[]string{"@example.org"}, "ä@example.net", "onward my app-password scope phone --sender ..."},
+		{[]string{`"a b"@example.org`}, "b@example.org", "onward my app-password scope phone --sender ..."},
+		{[]string{"a*@example.org"}, "b@example.org", "onward my app-password scope phone --sender ..."},
 		{slices.Repeat([]string{"a@example.org"}, 50), "b@example.org", "onward my app-password scope phone --sender ..."},
 	} {
 		if got := rescope("phone", "--sender", tt.allowed, tt.more); !strings.HasSuffix(got, ": "+tt.want) {
