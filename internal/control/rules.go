@@ -137,7 +137,11 @@ func explained(f account.Failure, lang string) LoginFailure {
 // hyphens left out. Sixteen characters are put into groups of four again.
 func cleanReference(s string) string {
 	s = strings.ToLower(strings.Trim(strings.TrimSpace(s), ".,;:()[]<>\"'«»"))
-	if link, _, _ := strings.Cut(s, "?"); strings.Contains(link, "/") { // that of a reply ends with it
+	link := s
+	if i := strings.IndexAny(link, "?#"); i >= 0 {
+		link = link[:i]
+	}
+	if strings.Contains(link, "/") { // that of a reply ends with it
 		link = strings.TrimRight(link, "/")
 		s = link[strings.LastIndexByte(link, '/')+1:]
 	}

@@ -131,7 +131,8 @@ func TestCleanReference(t *testing.T) {
 	for in, want := range map[string]string{
 		"abcd-efgh-jkmn-pqrs": "abcd-efgh-jkmn-pqrs", " ABCD-EFGH-jkmn-pqrs. ": "abcd-efgh-jkmn-pqrs", "abcdefghjkmnpqrs": "abcd-efgh-jkmn-pqrs",
 		"«abcd efgh jkmn pqrs»": "abcd-efgh-jkmn-pqrs", "abc": "abc", "": "",
-		"https://mx.example.org/r/535/abcd-efgh-jkmn-pqrs": "abcd-efgh-jkmn-pqrs", "http://mx.example.org:8080/en/r/535/abcd-efgh-jkmn-pqrs/?x=1": "abcd-efgh-jkmn-pqrs", "/": "",
+		"https://mx.example.org/r/535/abcd-efgh-jkmn-pqrs": "abcd-efgh-jkmn-pqrs", "http://mx.example.org:8080/en/r/535/abcd-efgh-jkmn-pqrs/?x=1": "abcd-efgh-jkmn-pqrs",
+		"<https://mx.example.org/ja/r/535/ABCDEFGHJKMNPQRS#top>.": "abcd-efgh-jkmn-pqrs", "/": "",
 	} {
 		if got := cleanReference(in); got != want {
 			t.Errorf("cleanReference(%q) = %q, want %q", in, got, want)
