@@ -44,7 +44,7 @@ func (c *accountImportCmd) Run(p *program) error {
 		return err
 	}
 	defer file.Close()
-	conn, err := p.connect()
+	conn, err := p.connect(true)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/onwardmail/onward/internal/config"
 	"github.com/onwardmail/onward/internal/control"
@@ -30,49 +29,39 @@ func (p *program) configuration() (*config.Config, error) {
 }
 
 // connect reaches the running server, or opens the data folder of a stopped
-// one.
-func (p *program) connect() (*control.Conn, error) {
+// one. Only what makes the first thing there may make the folder: in the wrong
+// place an empty one would answer that nothing is known, or that a password is wrong.
+func (p *program) connect(mayMake bool) (*control.Conn, error) {
 	c, err := p.configuration()
 	if err != nil {
 		return nil, err
 	}
 	return control.Open(p.ctx, c.Data, func(ctx context.Context) (*control.Service, func() error, error) {
+		if _, err := os.Stat(c.Data); !mayMake && errors.Is(err, fs.ErrNotExist) {
+			how := "name its configuration with --config or in ONWARD_CONFIG"
+			if p.owner != nil {
+				how += ", or its socket with --socket or in ONWARD_ACCOUNTS"
+			}
+			return nil, nil, &control.Error{Kind: control.Unavailable, Message: fmt.Sprintf("there is no server here, and no data in %s; %s", c.Data, how)}
+		}
 		return onward.OpenLocal(ctx, c, onward.Version(version))
 	})
 }
 
-// needsData refuses what is asked of accounts that are already there, where there
-// is neither a server nor a data folder: an empty one would be made, and would
-// answer that nothing is known, or that a password is wrong.
-func (p *program) needsData(operation string) error {
+// makesFirst reports whether an operation may be the first on a data folder. To
+// ask a login backend needs no data, and comes before the first start.
+func makesFirst(operation string) bool {
 	switch operation {
-	case control.AddAccount.Name, control.ImportAccounts.Name, control.ListAccounts.Name, control.CheckBackend.Name:
-		return nil
+	case control.AddDomain.Name, control.PutAddress.Name, control.AddAccount.Name, control.CheckBackend.Name:
+		return true
 	}
-	if !strings.HasPrefix(operation, "account.") || p.owner != nil && p.owner.socket != "" {
-		return nil
-	}
-	c, err := p.configuration()
-	if err != nil || p.owner != nil && c.Listen.Accounts != "" {
-		return err
-	}
-	if _, err := os.Stat(c.Data); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	how := "name its configuration with --config or in ONWARD_CONFIG"
-	if p.owner != nil {
-		how += ", or its socket with --socket or in ONWARD_ACCOUNTS"
-	}
-	return &control.Error{Kind: control.Unavailable, Message: fmt.Sprintf("there is no server here, and no data in %s; %s", c.Data, how)}
+	return false
 }
 
 // ask carries out one operation.
 func ask[Q, R any](p *program, o control.Operation[Q, R], request Q) (R, error) {
 	var result R
-	if err := p.needsData(o.Name); err != nil {
-		return result, err
-	}
-	connect := p.connect
+	connect := func() (*control.Conn, error) { return p.connect(makesFirst(o.Name)) }
 	if p.owner != nil {
 		connect = p.connectOwner
 	}

@@ -118,13 +118,13 @@ func (p *program) connectOwner() (*control.Conn, error) {
 	case path != "" && (p.owner.socket != "" || os.Geteuid() != 0):
 		return control.DialAll(path)
 	case os.Geteuid() != 0:
-		conn, err := p.connect()
+		conn, err := p.connect(false)
 		if control.KindOf(err) == control.Refused {
 			err = &control.Error{Kind: control.Refused, Message: "people cannot manage their own accounts here: the administrator opens a socket for that with the key listen.accounts; where it is open but not in this configuration, name it with --socket"}
 		}
 		return conn, err
 	}
-	return p.connect()
+	return p.connect(false)
 }
 
 // command names the command that does something with an account, for whoever

@@ -202,7 +202,7 @@ func (p *program) connectLocal(c *config.Config) (*control.Conn, error) {
 			return conn, nil
 		}
 	}
-	conn, err := p.connect()
+	conn, err := p.connect(true)
 	if err != nil && c.Listen.Sendmail == "" && control.KindOf(err) == control.Refused {
 		err = fmt.Errorf("%w; the administrator can open a socket for all users with the key listen.sendmail", err)
 	}
