@@ -26,7 +26,7 @@ func (*helpCmd) Examples() []string {
 func (c *helpCmd) Run(p *program, k *kong.Context) error {
 	p.out.flush()
 	ctx, err := kong.Trace(k.Kong, c.Command)
-	if err == nil && ctx.Error != nil && ctx.Selected() == nil && len(ctx.Path) <= len(c.Command) {
+	if err == nil {
 		err = ctx.Error
 	}
 	if err != nil {

@@ -25,6 +25,13 @@ func (c *failuresCmd) Run(p *program) error {
 		p.out.objects(list)
 		return nil
 	}
+	p.out.table(failureTable(list), "No login was rejected.")
+	return nil
+}
+
+// failureTable lists failed logins. Rows that differ in nothing else differ in the
+// mechanism, and what one app password did bears its name.
+func failureTable(list []control.LoginFailure) *table {
 	t := newTable("WHEN", "TIMES", "LOGIN", "FROM", "BY", "REFERENCE", "CAUSE")
 	for _, f := range list {
 		cause := f.Meaning
@@ -34,8 +41,7 @@ func (c *failuresCmd) Run(p *program) error {
 		t.add(plain(moment(f.At, false)), plain(strconv.Itoa(f.Count)), plain(who(f)), plain(remote(f)),
 			plain(f.Mechanism), plain(f.Reference), plain(cause))
 	}
-	p.out.table(t, "No login was rejected.")
-	return nil
+	return t
 }
 
 // who is the name of a failed login; an unknown name is kept in part only.

@@ -2,15 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/onwardmail/onward/internal/account"
+	"github.com/onwardmail/onward/internal/store"
 )
 
 func TestMain(m *testing.M) {
@@ -19,7 +24,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts plays testdata/script: every command, with no server running.
 // «status N onward …» runs a command and checks its exit status; «capture VAR
-// REGEXP» keeps what the group of the expression matched in its output.
+// REGEXP» keeps what the group of the expression matched in its output; «suspend
+// LOGIN ID» does to an app password what an alarm does.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
@@ -34,6 +40,16 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("no match for %s in stdout", args[1])
 				}
 				ts.Setenv(args[0], found[1])
+			},
+			"suspend": func(ts *testscript.TestScript, _ bool, args []string) {
+				d, err := store.OpenDirectory(ts.MkAbs("onward-data"), store.Options{})
+				ts.Check(err)
+				alarm := account.Alarm{Kind: account.SuddenVolume, Count: 200, Usual: 3}
+				_, err = d.ChangeAppPassword(context.Background(), args[0], args[1], func(p *account.AppPassword) error {
+					p.Suspended, p.SuspendedWhy = time.Now(), alarm.String()
+					return nil
+				})
+				ts.Check(errors.Join(err, d.Close()))
 			},
 			"status": func(ts *testscript.TestScript, _ bool, args []string) {
 				want, err := strconv.Atoi(args[0])

@@ -201,6 +201,8 @@ func TestSocketEqualsLocal(t *testing.T) {
 		{call(control.AddAppPassword, control.AppPasswordRequest{Login: "anna@example.org"}), control.Invalid},
 		{call(control.AddAppPassword, control.AppPasswordRequest{Login: "anna@example.org", Name: "a\x1b[31m"}), control.Invalid},
 		{call(control.AddAppPassword, control.AppPasswordRequest{Login: "anna@example.org", Name: "phone", Expires: "soon"}), control.Invalid},
+		{call(control.AddAppPassword, control.AppPasswordRequest{Login: "anna@example.org", Name: "phone", Limits: map[account.LimitName]int{"messages_year": 1}}), control.Invalid},
+		{call(control.AddAppPassword, control.AppPasswordRequest{Login: "anna@example.org", Name: "phone", Limits: map[account.LimitName]int{account.MessagesHour: -2}}), control.Invalid},
 		{call(control.ListAppPasswords, control.AccountName{Login: "anna@example.org"}), ""},
 		{call(control.RevokeAppPassword, control.RevokeRequest{Login: "anna@example.org", Which: "phone"}), control.NotFound},
 		{call(control.ListFailures, control.FailuresRequest{}), ""},
