@@ -76,13 +76,6 @@ func (w *afterwards) add(c *Checker, j job) bool {
 func (w *afterwards) mayLook(login string, now time.Time) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.free.Before(now) {
-		w.free = now
-	}
-	if w.free.Sub(now) > (diagnosesAtOnce-1)*diagnosesEach {
-		return false
-	}
-	w.free = w.free.Add(diagnosesEach)
 	t := w.looked[login]
 	if now.Sub(t.since) >= diagnosesIn {
 		if len(w.looked) >= maxAfter {
@@ -92,7 +85,17 @@ func (w *afterwards) mayLook(login string, now time.Time) bool {
 	}
 	t.n++
 	w.looked[login] = t
-	return t.n <= diagnoses
+	if t.n > diagnoses {
+		return false
+	}
+	if w.free.Before(now) {
+		w.free = now
+	}
+	if w.free.Sub(now) > (diagnosesAtOnce-1)*diagnosesEach {
+		return false
+	}
+	w.free = w.free.Add(diagnosesEach)
+	return true
 }
 
 func (c *Checker) work() {

@@ -48,7 +48,7 @@ const (
 	TokenAudience  Cause = "token_audience"   // it is for another service, or lacks the scope
 	TokenUser      Cause = "token_user"       // it is for another user than was named
 
-	CertificateMissing Cause = "certificate_missing" // EXTERNAL without a client certificate
+	CertificateMissing Cause = "certificate_missing" // EXTERNAL without a client certificate; said as 504
 	CertificateUnknown Cause = "certificate_unknown" // no account has it
 	CertificateExpired Cause = "certificate_expired"
 

@@ -270,9 +270,9 @@ func (c *Checker) password(ctx context.Context, a *attempt) Result {
 	case cause != "": // the app password was right, and something spoke against it
 	case a.cred.Oddity == sasl.PromptSent:
 		cause = PromptSent
-	case a.acc == nil && a.nameEncoded():
+	case a.acc == nil && a.nameEncoded() != "":
 		cause = Base64Twice
-		c.know(a)
+		c.knowAs(a, a.nameEncoded())
 	case a.acc == nil && !strings.Contains(a.login, "@"):
 		cause = DomainMissing
 	case a.acc == nil && why != "":
@@ -293,16 +293,14 @@ func (c *Checker) password(ctx context.Context, a *attempt) Result {
 	return c.settle(a, cause)
 }
 
-// nameEncoded reports whether the login was base64 of an address once more, and puts
-// the address into its place, so that its owner can be told.
-func (a *attempt) nameEncoded() bool {
+// nameEncoded is the login that was given in base64 once more, "" if that is not so.
+func (a *attempt) nameEncoded() string {
 	text, err := base64.StdEncoding.DecodeString(a.cred.Login)
 	m, parsed := address.ParseMailbox(string(text))
 	if err != nil || parsed != nil || m.Domain.IsZero() {
-		return false
+		return ""
 	}
-	a.login = m.Key()
-	return true
+	return m.Key()
 }
 
 // mainPassword holds the secret against the main password: that of the backend

@@ -205,12 +205,8 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 	}
 	hold := before(a.client.Remote, a.login, now)
 	if hold.Until.IsZero() && hold.Delay > 0 {
-		defer c.waiting.Add(-1)
-		if c.waiting.Add(1) > maxWaiting {
-			return c.down(a, fmt.Errorf("too many wait because of wrong secrets: %w", ErrCrowded))
-		}
-		if pause(ctx, hold.Delay); ctx.Err() != nil {
-			return c.down(a, fmt.Errorf("%w: it did not wait for its turn: %w", ErrCrowded, ctx.Err()))
+		if err := c.wait(ctx, hold.Delay); err != nil {
+			return c.down(a, err)
 		}
 		now = now.Add(hold.Delay)
 		a.now = now
@@ -249,6 +245,7 @@ func (e *Exchange) check(ctx context.Context, now time.Time) Result {
 // the challenge must not learn that.
 const scramPause = 3 * time.Millisecond
 
+// pause waits, unless ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
@@ -257,6 +254,18 @@ func pause(ctx context.Context, d time.Duration) {
 	case <-time.After(d):
 	case <-ctx.Done():
 	}
+}
+
+// wait lets a stranger wait, if not too many do. An error wraps ErrCrowded.
+func (c *Checker) wait(ctx context.Context, d time.Duration) error {
+	defer c.waiting.Add(-1)
+	if c.waiting.Add(1) > maxWaiting {
+		return fmt.Errorf("too many wait because of wrong secrets: %w", ErrCrowded)
+	}
+	if pause(ctx, d); ctx.Err() != nil {
+		return fmt.Errorf("%w: it did not wait for its turn: %w", ErrCrowded, ctx.Err())
+	}
+	return nil
 }
 
 // maxWaiting is how many strangers wait at a time because too many wrong secrets

@@ -83,13 +83,16 @@ func (c *Checker) Refused(cause Cause, mechanism, login string, client Client, n
 
 // know looks for the account of an attempt that ended before it was looked for, so
 // that its owner can be told.
-func (c *Checker) know(a *attempt) {
-	if a.acc != nil || a.login == "" {
+func (c *Checker) know(a *attempt) { c.knowAs(a, a.login) }
+
+// knowAs is know by another name than the one that was given.
+func (c *Checker) knowAs(a *attempt, login string) {
+	if a.acc != nil || login == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	a.acc, _, _ = c.directory.Login(ctx, a.login, "") // without it the name is a stranger's
+	a.acc, _, _ = c.directory.Login(ctx, login, "") // without it the name is a stranger's
 }
 
 // NameMatches reports whether a failure's unknown name was this one.

@@ -41,7 +41,7 @@ const (
 // GuessOptions say how many wrong secrets are too many.
 type GuessOptions struct {
 	// Delay is the number of distinct wrong secrets of one network, or for one
-	// login, after which replies are delayed; at most MaxGuessHashes, 0: never.
+	// login, after which each further one waits; at most MaxGuessHashes, 0: never.
 	Delay int
 	// Ban is the number after which the network is refused; more than Delay, 0:
 	// never.
@@ -103,6 +103,8 @@ type Ban struct {
 //	login     by strangers          delayed, for strangers only
 //	secret    at many logins, from  delayed, for the networks that tried it
 //	          many networks
+//	login     by proofs (SCRAM),    delayed, for proofs of this login there
+//	          where it is at home
 //
 // Different logins of one network count as different secrets do. A network is
 // no stranger to a login that gave the right secret there within KnownFor.

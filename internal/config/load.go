@@ -339,6 +339,9 @@ func (l *loader) finish() {
 		l.show("hostname", c.Hostname)
 	}
 	l.resolve(&c.Data)
+	l.resolve(&c.Listen.Sendmail)
+	l.resolve(&c.Listen.Accounts)
+	l.resolve(&c.Login.ClientCA)
 	l.resolve(&c.TLS.Certificate)
 	l.resolve(&c.TLS.Key)
 	for i := range c.TLS.Chains {
@@ -394,6 +397,9 @@ func (l *loader) checkListeners() {
 			}
 			seen[a] = s.name
 		}
+	}
+	if listen.Accounts != "" && listen.Accounts == listen.Sendmail {
+		l.fail([]string{"listen", "accounts"}, "%q is the socket of listen.sendmail; give each its own", listen.Accounts)
 	}
 	for _, a := range listen.Proxied {
 		if at := seen[a]; at == "" || at == "web" {

@@ -369,3 +369,28 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestRelativePaths: every path of a file begins at the file's folder.
+func TestRelativePaths(t *testing.T) {
+	c := load(t, `data = "d"
+[listen]
+sendmail = "run/sendmail.sock"
+accounts = "run/accounts.sock"
+[tls]
+certificate = "c.pem"
+key = "k.pem"
+chains = ["x.pem"]
+[login]
+client_ca = "ca.pem"
+[mailboxes]
+path = "m"
+`)
+	for name, got := range map[string]string{
+		"d": c.Data, "run/sendmail.sock": c.Listen.Sendmail, "run/accounts.sock": c.Listen.Accounts, "c.pem": c.TLS.Certificate, "k.pem": c.TLS.Key,
+		"x.pem": c.TLS.Chains[0], "ca.pem": c.Login.ClientCA, "m": c.Mailboxes.Path,
+	} {
+		if got != "/etc/onward/"+name {
+			t.Errorf("%s became %s", name, got)
+		}
+	}
+}

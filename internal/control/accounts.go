@@ -111,8 +111,7 @@ func accountExists(login string) error {
 	return fail(Exists, "the account %s exists already; change its password with: onward account passwd %s", login, login)
 }
 
-// MaxIdentities is how many identities an account has besides its own address, and
-// how many senders an app password is bound to.
+// MaxIdentities is how many identities an account has besides its own address.
 const MaxIdentities = 1000
 
 // parseIdentities brings identities to the form in which they are compared.

@@ -15,8 +15,9 @@
 //	                  └─ nobody there ──► lock, open the store ──► Service of our own
 //
 // Who may: root and the user that the server runs as, checked by the socket's
-// mode (0600) and by the peer's uid. There is no other authentication, and no
-// finer right than all or nothing.
+// mode (0600) and by the peer's uid; they may do all. On sockets of their own every
+// user of the machine may submit mail ([Service.ServeSubmissions]), or do with an
+// account what its main password proves to be his ([Service.ServeOwners]).
 //
 // It does not know SMTP, files or databases: it is built from the interfaces
 // of the layers below.

@@ -188,7 +188,11 @@ func (s *Service) owner(ctx context.Context, login, password string) (*account.A
 	switch {
 	case r.Cause == "" && r.Account != nil:
 		return r.Account, nil
-	case r.Cause == account.BackendDown || r.Cause == account.TooBusy:
+	case r.Cause == account.TooBusy:
+		return nil, fail(Unavailable, "too many logins are being checked; try again in a minute")
+	case r.Cause == account.BackendDown && r.Reference == "": // nothing could be noted
+		return nil, fail(Unavailable, "the password cannot be checked; an administrator sees why with: onward check-config")
+	case r.Cause == account.BackendDown:
 		s.opt.Log.Error("a password cannot be checked", "login", login, "user", who, "error", r.Err, "reference", r.Reference)
 		return nil, fail(Unavailable, "the password cannot be checked now; try again later, or ask an administrator: onward explain-login %s", r.Reference)
 	case proved:

@@ -2,11 +2,16 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -252,7 +257,6 @@ func TestProofMustHold(t *testing.T) {
 			if _, err := s.RemoveAccount(t.Context(), control.AccountName{Login: "bert@example.org"}); err != nil {
 				return err
 			}
-			time.Sleep(time.Second) // dates of accounts are whole seconds
 			_, err := s.AddAccount(t.Context(), control.AccountRequest{Login: "bert@example.org", Password: berts})
 			return err
 		},
@@ -318,5 +322,61 @@ func TestBoundsOfAnAccount(t *testing.T) {
 	}
 	if _, err := s.service.SetPassword(ctx, control.PasswordRequest{Login: "anna@example.org", Password: "abcdefgh-cdefghkm-cdefghkm-cdefghkm-cdefghkm"}); control.KindOf(err) != control.Invalid {
 		t.Errorf("a password in the form of an app password: %v", err)
+	}
+}
+
+// TestOwnersShareTheSocket: one user of the machine does not take all connections.
+func TestOwnersShareTheSocket(t *testing.T) {
+	s := ownersSite(t)
+	s.serveOwners(t).Close()
+	var open []net.Conn
+	defer func() {
+		for _, c := range open {
+			c.Close()
+		}
+	}()
+	for range 20 { // of which 16 may be open
+		c, err := net.Dial("unix", filepath.Join(s.dir, "accounts.sock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	last := open[len(open)-1]
+	if err := last.SetReadDeadline(time.Now().Add(8 * time.Second)); err != nil { // a head may take 10 s
+		t.Fatal(err)
+	}
+	if _, err := last.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("one connection too many: %v", err)
+	}
+	if err := open[0].SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open[0].Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the first connection: %v", err)
+	}
+}
+
+// TestOwnerCannotBeChecked: what kept a password from being checked is for the log
+// and the administrator.
+func TestOwnerCannotBeChecked(t *testing.T) {
+	secret := errors.New("ldap: cn=service is locked")
+	for _, tt := range []struct {
+		r    account.Result
+		want string
+	}{
+		{account.Result{Cause: account.BackendDown, Err: secret, Reference: "abcd-efgh-jkmn-pqrs"}, "onward explain-login abcd-efgh-jkmn-pqrs"},
+		{account.Result{Cause: account.BackendDown, Err: secret}, "onward check-config"},
+		{account.Result{Cause: account.TooBusy, Err: account.ErrCrowded, Reference: "x"}, "try again in a minute"},
+	} {
+		s := control.New(control.Options{
+			Accounts: noAccounts{}, Owner: func(context.Context, string, string, string, time.Time) account.Result { return tt.r },
+		})
+		for range 20 { // no wrong passwords
+			_, err := control.ShowAccount.CallAs(t.Context(), control.Local(s), "anna@example.org", "x", control.AccountName{})
+			if control.KindOf(err) != control.Unavailable || !strings.HasSuffix(err.Error(), tt.want) || strings.Contains(err.Error(), "ldap") {
+				t.Fatalf("%+v: %v", tt.r, err)
+			}
+		}
 	}
 }

@@ -22,6 +22,7 @@ func TestEveryCauseIsExplained(t *testing.T) {
 		account.TooBusy:             {454, "4.7.0"},
 		account.Slowed:              {421, "4.7.0"},
 		account.MechanismNotOffered: {504, "5.5.4"},
+		account.CertificateMissing:  {504, "5.5.4"},
 		account.Unencrypted:         {538, "5.7.11"},
 		account.WrongPort:           {503, "5.5.1"},
 	}

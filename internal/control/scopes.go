@@ -114,10 +114,11 @@ func (s *Service) SetAccount(ctx context.Context, q SettingsRequest) (AccountInf
 		if len(f) != 64 || strings.Trim(f, "0123456789abcdef") != "" {
 			return AccountInfo{}, fail(Invalid, "%q is no SHA-256 fingerprint: 64 hexadecimal digits", f)
 		}
-		if len(a.Certificates) >= MaxCertificates {
+		known := slices.Contains(a.Certificates, f)
+		if !known && len(a.Certificates) >= MaxCertificates {
 			return AccountInfo{}, fail(Refused, "%s has %d certificates, and more are not possible; take one away with --remove-certificate", a.Login, len(a.Certificates))
 		}
-		if !slices.Contains(a.Certificates, f) {
+		if !known {
 			a.Certificates = append(a.Certificates, f)
 		}
 	}

@@ -113,7 +113,7 @@ type handler struct {
 	log     *slog.Logger
 	allowed func(uid int) bool
 	entries map[string]entry
-	submits bool
+	submits bool // messages may be submitted besides
 	// each is how many connections one user may have; 0: any.
 	each int
 }
