@@ -242,3 +242,18 @@ func FuzzDomain(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatIsWrong: the error names what stands in the way, not only that no domain
+// follows.
+func TestWhatIsWrong(t *testing.T) {
+	for in, want := range map[string]string{
+		"an na@example.org": `has ' ' before its @, which stands there in quotation marks only`,
+		"a(b)@example.org":  `has '(' before its @`,
+		"anna":              "has no @ followed by a domain",
+		"two words":         "has no @ followed by a domain",
+	} {
+		if _, err := ParseMailbox(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", in, err, want)
+		}
+	}
+}

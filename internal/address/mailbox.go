@@ -25,6 +25,10 @@ func ParseMailbox(s string) (Mailbox, error) {
 	if err != nil {
 		return Mailbox{}, err
 	}
+	if strings.Contains(rest, "@") && rest[0] != '@' {
+		r, _ := utf8.DecodeRuneInString(rest)
+		return Mailbox{}, syntax("%q has %q before its @, which stands there in quotation marks only, as in \"john doe\"@example.org", clip(s), r)
+	}
 	if rest == "" || rest[0] != '@' {
 		return Mailbox{}, syntax("%q has no @ followed by a domain", clip(s))
 	}
